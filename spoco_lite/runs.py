@@ -1,0 +1,124 @@
+"""Recorded runs: what a training leaves behind, and how a chapter shows it.
+
+A run is a folder with ``run.json`` (configuration, data, provenance, learning curve, scores) and ``weights.safetensors``
+(f and g). Training writes it under ``runs/<name>``; what the book quotes is committed under ``data/runs/<name>``, the
+weights in half precision. Fields of ``run.json``:
+
+``name, config, data {dataset, split, images, objects, annotated_objects, annotated_pixels, checksum}, commit, device, versions,
+parameters, seconds, steps, peak_memory_mb, curve [{step, seconds, total, pull, ..., sbd}], scores {label: {split, decoder,
+mean {...}, images [{name, sbd, dic, ap50}]}}``
+"""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from .data.paths import shipped
+from .unet import EmbeddingUNet, MomentumPair
+
+
+def write_json(path: Path, record: dict) -> None:
+    """Write a file whole or not at all: a reader never meets half of it."""
+    temporary = Path(path).with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def provenance() -> dict:
+    """Machine, versions and commit, as a reader would name them."""
+    cuda = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if cuda else f"{os.cpu_count()}-core CPU"
+    versions = {"python": platform.python_version()}
+    for package in ("torch", "numpy", "kornia", "hdbscan", "scikit-image"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {"device": device, "versions": versions, "commit": _commit()}
+
+
+def _commit() -> str | None:
+    """The checkout's commit; with ``+`` if the module was changed since; None outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*args: str) -> str:
+        return subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", str(here)) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def peak_memory_mb() -> int:
+    """Peak memory of this process so far: on the GPU if there is one, else resident in RAM."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() // 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
+
+
+def run_folder(name: str | Path) -> Path:
+    """The folder of a run: a path as it is, or the name of a recorded run that ships in ``data/runs``."""
+    for folder in (Path(name), shipped() / "runs" / str(name)):
+        if (folder / "run.json").is_file():
+            return folder
+    known = ", ".join(recorded_runs()) or "none"
+    raise ValueError(f"run: found no run.json in {str(name)!r}, nor a recorded run of that name; recorded are: {known}")
+
+
+def recorded_runs() -> list[str]:
+    """Names of the runs that ship with the project."""
+    return sorted(p.parent.name for p in (shipped() / "runs").glob("*/run.json"))
+
+
+def load_run(name: str | Path) -> dict:
+    """The record of a run, by the name of a recorded run or by its folder."""
+    path = run_folder(name) / "run.json"
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not a readable record ({error}); restore the file or train again") from error
+
+
+def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
+    """Weights of f and g as safetensors, floating point numbers in ``dtype``; written whole or not at all."""
+    tensors = {
+        k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in pair.state_dict().items()
+    }
+    temporary = Path(path).with_suffix(".tmp")
+    save_file(tensors, temporary)
+    os.replace(temporary, path)
+
+
+def build_pair(config: dict) -> MomentumPair:
+    """The networks that a run's configuration describes, with fresh weights drawn from its seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config["seed"])
+        net = EmbeddingUNet(
+            config["in_channels"],
+            config["embedding_dim"],
+            widths=tuple(config["widths"]),
+            ndim=config["ndim"],
+            norm=config["norm"],
+        )
+    return MomentumPair(net, momentum=config["momentum"])
+
+
+def load_model(name: str | Path) -> MomentumPair:
+    """f and g of a run, in evaluation mode, in float32 on the CPU."""
+    folder = run_folder(name)
+    pair = build_pair(load_run(folder)["config"])
+    path = folder / "weights.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: missing; finish the training, or restore the file")
+    pair.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    return pair.eval()

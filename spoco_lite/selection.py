@@ -1,0 +1,153 @@
+"""Differentiable instance selection: from the embedding of one anchor to the soft mask of its object.
+
+Source: Wolny et al. 2022. The kernel turns the distance between a pixel's embedding and the anchor's into a number
+between 0 and 1, and its width is chosen so that a pixel at distance ``delta_var`` gets exactly ``threshold``:
+
+    phi(e; a) = exp(-|e - a|^2 / (2 sigma^2)),   2 sigma^2 = -delta_var^2 / ln(threshold)
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from .regions import check_batch
+
+CANDIDATES_PER_ANCHOR = 5  # pixels drawn for each anchor wanted; those too close to an earlier anchor are passed over
+
+
+class GaussianKernel:
+    """From squared distances to soft membership; 1 at distance 0, ``threshold`` at distance ``delta_var``.
+
+    The defaults are those of the public code for leaves: ``delta_var=0.5``, ``threshold=0.5``.
+
+    Example
+    -------
+    >>> kernel = GaussianKernel(delta_var=0.5, threshold=0.5)
+    >>> kernel(torch.tensor([0.0, 0.25, 1.0]))
+    tensor([1.0000, 0.5000, 0.0625])
+    """
+
+    def __init__(self, delta_var: float = 0.5, threshold: float = 0.5):
+        if not delta_var > 0:
+            raise ValueError(f"delta_var: found {delta_var}; give a positive distance in embedding space")
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold: found {threshold}; give a number between 0 and 1, both excluded")
+        self.delta_var, self.threshold = delta_var, threshold
+        self.rate = -math.log(threshold) / delta_var**2  # 1 / (2 sigma^2)
+
+    def __call__(self, squared_distance: Tensor) -> Tensor:
+        # e^-30 = 1e-13 adds nothing to a sum in float32. Smaller numbers would, once squared, be denormal:
+        # a CPU computes with these ten times slower.
+        return torch.exp((-self.rate * squared_distance).clamp_min(-30.0))
+
+
+def squared_distances(anchors: Tensor, embeddings: Tensor) -> Tensor:
+    """Squared Euclidean distances of all anchors (N, K, E) to all pixels (N, E, P) -> (N, K, P), at least 0.
+
+    |a - e|^2 = |a|^2 + |e|^2 - 2 a.e needs one matrix product instead of a tensor of shape (N, K, E, P).
+    Both are first shifted by the mean pixel: the three parts nearly cancel, and small numbers lose fewer digits.
+
+    Example
+    -------
+    >>> squared_distances(torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[3.0], [4.0]]]))
+    tensor([[[25.]]])
+    """
+    # The shift cancels in the distance, so no gradient has to pass through it.
+    centre = embeddings.detach().mean(dim=2, keepdim=True) if embeddings.shape[2] else 0.0
+    embeddings = embeddings - centre
+    anchors = anchors - centre.mT if embeddings.shape[2] else anchors
+    squares = anchors.square().sum(2, keepdim=True) + embeddings.square().sum(1, keepdim=True)
+    return torch.baddbmm(squares, anchors, embeddings, alpha=-2).clamp_min(0)
+
+
+def soft_masks(embeddings: Tensor, anchors: Tensor, kernel: GaussianKernel) -> Tensor:
+    """Soft masks of the objects that the anchors belong to.
+
+    Parameters
+    ----------
+    embeddings : (N, E, *S), one embedding per pixel.
+    anchors : (N, K, E), K anchor embeddings per image: object means, or embeddings of sampled pixels.
+    kernel : the membership as a function of squared distance.
+
+    Returns
+    -------
+    (N, K, *S), between 0 and 1. Differentiable in embeddings and anchors.
+
+    Example
+    -------
+    >>> embeddings = torch.zeros(1, 2, 4, 4); embeddings[:, 0, :, 2:] = 3.0
+    >>> soft_masks(embeddings, torch.zeros(1, 1, 2), GaussianKernel())[0, 0, 0]
+    tensor([1.0000e+00, 1.0000e+00, 1.4552e-11, 1.4552e-11])
+    """
+    if embeddings.ndim < 3 or anchors.ndim != 3 or anchors.shape[::2] != embeddings.shape[:2]:
+        raise ValueError(
+            "soft_masks: expected embeddings (N, E, *S) and anchors (N, K, E), "
+            f"found {tuple(embeddings.shape)} and {tuple(anchors.shape)}"
+        )
+    masks = kernel(squared_distances(anchors, embeddings.flatten(2)))
+    return masks.unflatten(2, embeddings.shape[2:])
+
+
+@torch.no_grad()
+def draw_anchors(
+    emb_f: Tensor,
+    emb_g: Tensor,
+    labels: Tensor,
+    *,
+    delta_var: float = 0.5,
+    max_anchors: int = 20,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Unlabelled pixels at random, each at least ``delta_var`` from every earlier one, in f and in g.
+
+    Wolny et al. 2022 cover the unlabelled region: draw a pixel, remove all that lie within delta_var of it in f or in g,
+    draw from the rest. Drawing from the whole region and passing over those that should have been removed gives the
+    same distribution, needs distances between the drawn pixels only, and no shape that depends on the data. It ends
+    after ``5 * max_anchors`` draws, when nearly all of the region is covered.
+
+    Parameters
+    ----------
+    emb_f, emb_g : (N, E, *S). labels : (N, *S), -1 where unlabelled. generator : on the embeddings' device.
+
+    Returns
+    -------
+    pixels (N, max_anchors), int64 numbers of pixels in the flattened image, and valid (N, max_anchors), bool: False where fewer
+    anchors were found (all False for an image without unlabelled pixels).
+
+    Example
+    -------
+    >>> embeddings = torch.zeros(1, 2, 8, 8); embeddings[..., 4:] = 3.0
+    >>> pixels, valid = draw_anchors(embeddings, embeddings, torch.full((1, 8, 8), -1))
+    >>> int(valid.sum())  # two groups of equal embeddings, so two anchors
+    2
+    """
+    check_batch(emb_f, labels)
+    emb_f, emb_g, unlabeled = emb_f.flatten(2), emb_g.flatten(2), labels.flatten(1) < 0
+    n, pixels = unlabeled.shape
+    if pixels == 0 or n == 0:
+        return labels.new_zeros(n, max_anchors, dtype=torch.long), unlabeled.new_zeros(n, max_anchors)
+    draws = torch.rand(
+        n, CANDIDATES_PER_ANCHOR * max_anchors, dtype=torch.float64, device=emb_f.device, generator=generator
+    )
+    cumulative = unlabeled.cumsum(1)
+    count = cumulative[:, -1:]
+    ranks = (draws * count).long() + 1  # the pixel with the r-th unlabelled label, r uniform in 1..count
+    candidates = torch.searchsorted(cumulative, ranks).clamp_max(pixels - 1)
+
+    def close(emb: Tensor) -> Tensor:
+        at = emb.gather(2, candidates[:, None].expand(-1, emb.shape[1], -1))
+        return squared_distances(at.mT, at) < delta_var**2
+
+    removes = close(emb_f) | close(emb_g)  # (N, M, M)
+    free = (count > 0).expand_as(candidates).clone()
+    order = torch.arange(candidates.shape[1], device=candidates.device)
+    chosen, valid = [], []
+    for _ in range(max_anchors):  # greedy by nature: the next anchor depends on the earlier ones
+        first = torch.where(free, order, len(order)).amin(1, keepdim=True)
+        valid.append(first < len(order))
+        first = first.clamp_max(len(order) - 1)
+        chosen.append(candidates.gather(1, first))
+        free &= ~removes.gather(1, first[..., None].expand(-1, 1, len(order)))[:, 0]
+        free.scatter_(1, first, False)  # itself, whatever rounding says of its distance to itself
+    return torch.cat(chosen, 1), torch.cat(valid, 1)
