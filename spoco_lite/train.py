@@ -117,9 +117,12 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * schedule(self.step, config.steps)
         generator = torch.Generator(self.device).manual_seed(_seed(config.seed, self.step))
-        views = (v.contiguous(memory_format=torch.channels_last) for v in (batch.view_f, batch.view_g))
+        view_f, view_g = (v.contiguous(memory_format=torch.channels_last) for v in (batch.view_f, batch.view_g))
         with torch.autocast(self.device.type, torch.bfloat16):
-            emb_f, emb_g = self.pair(*views)
+            if config.consistency:
+                emb_f, emb_g = self.pair(view_f, view_g)
+            else:  # nobody looks at g's embeddings
+                emb_f = emb_g = self.pair.f(view_f)
         terms = self.loss(emb_f, emb_g, batch.labels, generator=generator)
         self.optimizer.zero_grad()
         terms.total.backward()
