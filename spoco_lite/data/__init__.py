@@ -22,7 +22,7 @@ def load(name: str, split: str, *, size: int | None = None) -> list[Sample]:
     -------
     >>> sample = load("rosettes", "val", size=64)[0]
     >>> sample.image.shape, int(sample.labels.min())
-    (torch.Size([3, 64, 64]), 0)
+    ((3, 64, 64), 0)
     """
     if name not in DATASETS:
         raise ValueError(f"data set: found {name!r}; known are {', '.join(sorted(DATASETS))}")

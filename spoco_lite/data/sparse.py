@@ -23,7 +23,7 @@ def keep_objects(sample: Sample, fraction: float, *, seed: int = 0, background: 
     -------
     >>> sample = Sample(np.zeros((3, 1, 5), np.float32), np.array([[0, 4, 4, 7, 9]]), "a")
     >>> keep_objects(sample, 0.34).labels
-    array([[-1, -1, -1, -1,  9]])
+    array([[-1, -1, -1,  7, -1]])
     >>> keep_objects(sample, 1.0, background=True).labels
     array([[0, 4, 4, 7, 9]])
     """
