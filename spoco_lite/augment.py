@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def standardize(images: Tensor) -> Tensor:
-    """Each image and channel to mean 0 and standard deviation 1: (N, C, *S) -> (N, C, *S). A constant channel becomes 0.
+    """Each image and channel to mean 0 and standard deviation 1, (N, C, *S) -> (N, C, *S); a constant one to 0.
 
     >>> standardize(torch.tensor([[[[0.0, 2.0]]]]))
     tensor([[[[-1.,  1.]]]])
@@ -60,7 +60,8 @@ def two_views(images: Tensor, labels: Tensor, *, size: int, seed: int) -> tuple[
     """
     if images.ndim != 4 or labels.shape != (images.shape[0], *images.shape[2:]):
         raise ValueError(
-            f"two_views: expected images (N, C, Y, X) and labels (N, Y, X), found {tuple(images.shape)}, {tuple(labels.shape)}"
+            "two_views: expected images (N, C, Y, X) and labels (N, Y, X), "
+            f"found {tuple(images.shape)} and {tuple(labels.shape)}"
         )
     devices = [images.device] if images.is_cuda else []
     with torch.random.fork_rng(devices), torch.no_grad():

@@ -34,11 +34,13 @@ def segment(
 ) -> Tensor:
     """Cluster the pixels of an embedding image into a label image: 0 background, 1..K objects, the largest first.
 
-    Parameters ---------- embedding : (E, *S) floating point, S two or three axes. cluster : a clusterer. Set
-    its parameters with `functools.partial`, as in `partial(mean_shift, radius=1.0)`. foreground : (*S) bool,
-    or None. With a mask only its pixels are clustered, and each belongs to an object: those
-        that the clusterer calls noise, or that form too small a cluster, join the object that is nearest in
-        space.
+    Parameters
+    ----------
+    embedding : (E, *S) floating point, S two or three axes.
+    cluster : a clusterer. Set its parameters with `functools.partial`, as in `partial(mean_shift, radius=1.0)`.
+    foreground : (*S) bool, or None. With a mask only its pixels are clustered, and each belongs to an object:
+        those that the clusterer calls noise, or that form too small a cluster, join the object that is nearest
+        in space.
     background : what is background without a mask. "largest": the largest cluster, and noise. "none": noise
         only, each cluster is an object. With a mask, background is what lies outside it.
     min_size : a smaller cluster, in pixels, is not an object.
@@ -93,9 +95,10 @@ def consistency_clustering(
     gives the mask T_p = {i : ||g_i - g_p|| < `delta_var`}, and S stays if the median IoU of S and T_p reaches
     `iou_threshold`.
 
-    Parameters ---------- emb_f, emb_g : (E, *S) floating point, embeddings of the same image by the two
-    networks. cluster, foreground, background, min_size : as in `segment`, which makes the candidates. The
-    default clusterer
+    Parameters
+    ----------
+    emb_f, emb_g : (E, *S) floating point, embeddings of the same image by the two networks.
+    cluster, foreground, background, min_size : as in `segment`, which makes the candidates. The default clusterer
         leaves pixels farther than 1 from every mode to the background. With a mask, T_p lies inside it.
     delta_var : radius of the masks in g, as in training.
     anchors_per_object : how many pixels are drawn, with replacement, from each candidate.
@@ -119,7 +122,9 @@ def consistency_clustering(
     _check_image(emb_g, "emb_g")
     check_positive(delta_var=delta_var, anchors_per_object=anchors_per_object)
     if emb_f.shape[1:] != emb_g.shape[1:]:
-        raise ValueError(f"emb_f and emb_g must show one image, found shapes {tuple(emb_f.shape)} and {tuple(emb_g.shape)}")
+        raise ValueError(
+            f"emb_f and emb_g must show one image, found {tuple(emb_f.shape)} and {tuple(emb_g.shape)}"
+        )
     labels = segment(emb_f, cluster=cluster, foreground=foreground, background=background, min_size=min_size)
     inside = _inside(foreground, emb_g)
     points, candidate = centred(emb_g[:, inside].T), labels[inside]

@@ -1,9 +1,9 @@
 """How good is a segmentation? Five scores and the fate of every object, from one table of overlaps.
 
-Everywhere `truth` and `prediction` are integer label maps of one shape, 2D or 3D, anything that `numpy.asarray` takes.
-In both, k > 0 is an object and 0 is background. In `truth`, -1 is *unlabelled*: these pixels are left out of both maps,
-whatever the prediction says there; a predicted object that lies wholly there is not counted at all. Labels need not be
-consecutive.
+Everywhere `truth` and `prediction` are integer label maps of one shape, 2D or 3D, anything that
+`numpy.asarray` takes. In both, k > 0 is an object and 0 is background. In `truth`, -1 is *unlabelled*: these
+pixels are left out of both maps, whatever the prediction says there; a predicted object that lies wholly
+there is not counted at all. Labels need not be consecutive.
 
 Maps without any object get these values, so that no score is ever NaN:
 
@@ -18,93 +18,31 @@ adapted Rand error          0                      computed      0
 variation of information    0, 0                   0, computed   0, 0
 ==========================  =====================  ============  ==========
 
-The 0 of the symmetric best Dice is what the script of the CVPPP leaf segmentation challenge gives. The adapted Rand error
-and the variation of information look only at the pixels of the true objects, which is why invented objects cost nothing
-there.
+The 0 of the symmetric best Dice is what the script of the CVPPP leaf segmentation challenge gives. The
+adapted Rand error and the variation of information look only at the pixels of the true objects, which is why
+invented objects cost nothing there.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .overlaps import Overlaps, overlaps
+
+# Written out: an IoU of 3/5 is not above 0.60, but it would be above a sum of steps of 0.05 that rounds down.
 AP_THRESHOLDS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
-
-
-@dataclass(frozen=True)
-class Overlaps:
-    """The contingency table of two label maps, without its empty cells.
-
-    `truth_ids` (T,) and `prediction_ids` (P,) are the labels of the objects, `truth_sizes` and `prediction_sizes` their
-    pixels. Cell m says that objects `row[m]` and `column[m]` (indices into the two) share `shared[m]` > 0 pixels.
-    """
-
-    truth_ids: NDArray[np.int64]
-    truth_sizes: NDArray[np.int64]
-    prediction_ids: NDArray[np.int64]
-    prediction_sizes: NDArray[np.int64]
-    row: NDArray[np.int64]
-    column: NDArray[np.int64]
-    shared: NDArray[np.int64]
-
-    @cached_property
-    def union(self) -> NDArray[np.int64]:
-        return self.truth_sizes[self.row] + self.prediction_sizes[self.column] - self.shared
-
-    @cached_property
-    def iou(self) -> NDArray[np.float64]:
-        """Intersection over union of each cell, (M,)."""
-        return self.shared / self.union
-
-    @cached_property
-    def dice(self) -> NDArray[np.float64]:
-        """Dice = 2 |A and B| / (|A| + |B|) of each cell, (M,)."""
-        return 2 * self.shared / (self.union + self.shared)
-
-
-def overlaps(truth: ArrayLike, prediction: ArrayLike) -> Overlaps:
-    """Count how many pixels each true object shares with each predicted one.
-
-    Raises ValueError for shapes that differ, labels that are not integers, and negative labels other than -1 in `truth`.
-
-    >>> table = overlaps([[1, 1, 0], [2, 2, -1]], [[7, 7, 7], [7, 0, 5]])
-    >>> table.truth_ids.tolist(), table.prediction_ids.tolist(), table.shared.tolist()
-    ([1, 2], [7], [2, 1])
-    """
-    truth, prediction = np.asarray(truth), np.asarray(prediction)
-    if truth.shape != prediction.shape:
-        raise ValueError(f"truth and prediction must have one shape, found {truth.shape} and {prediction.shape}")
-    for name, labels, lowest in (("truth", truth, -1), ("prediction", prediction, 0)):
-        if labels.dtype.kind not in "iub":
-            raise ValueError(f"{name} must hold integer labels, found {labels.dtype}")
-        if labels.size and labels.min() < lowest:
-            raise ValueError(f"{name} holds the label {labels.min()}; the lowest allowed is {lowest}")
-    known = truth >= 0
-    t, p = truth[known].astype(np.int64), prediction[known].astype(np.int64)
-    width = int(p.max(initial=0)) + 1
-    if (int(t.max(initial=0)) + 1) * width >= 2**63:
-        raise ValueError(f"labels up to {t.max()} and {width - 1} are too large together; renumber them first")
-    cells, count = np.unique(t * width + p, return_counts=True)  # one integer for each pair of labels
-    t, p = cells // width, cells % width
-
-    truth_ids, row = np.unique(t, return_inverse=True)
-    prediction_ids, column = np.unique(p, return_inverse=True)
-    truth_sizes = np.bincount(row, weights=count).astype(np.int64)
-    prediction_sizes = np.bincount(column, weights=count).astype(np.int64)
-    t0, p0 = int(0 in truth_ids), int(0 in prediction_ids)  # background comes first, if there is any
-    objects = (t > 0) & (p > 0)
-    return Overlaps(truth_ids[t0:], truth_sizes[t0:], prediction_ids[p0:], prediction_sizes[p0:],
-                    row[objects] - t0, column[objects] - p0, count[objects])
+STATUSES = ("found", "merged", "split", "missed")
 
 
 def symmetric_best_dice(truth: ArrayLike, prediction: ArrayLike) -> float:
     """Symmetric best Dice (SBD) in [0, 1], the score of the CVPPP challenge: the lower of two mean best Dice.
 
-    For each true object the best Dice with any predicted one, averaged; the same the other way round; the minimum.
-    Without smoothing. Source: Scharr et al., Leaf segmentation in plant phenotyping, Machine Vision and Applications 2016.
+    For each true object the best Dice with any predicted one, averaged; the same the other way round; the
+    minimum. Without smoothing. Source: Scharr et al., Leaf segmentation in plant phenotyping, Machine Vision
+    and Applications 2016.
 
     >>> symmetric_best_dice([1, 1, 2, 2], [1, 1, 1, 1])  # best Dice 2/3 for either object
     0.6666666666666666
@@ -121,12 +59,14 @@ def difference_in_count(truth: ArrayLike, prediction: ArrayLike) -> int:
     return _difference_in_count(overlaps(truth, prediction))
 
 
-def average_precision(truth: ArrayLike, prediction: ArrayLike, *, threshold: float | Sequence[float] = 0.5) -> float:
+def average_precision(
+    truth: ArrayLike, prediction: ArrayLike, *, threshold: float | Sequence[float] = 0.5
+) -> float:
     """TP / (TP + FP + FN), where a true and a predicted object match if their IoU is strictly above `threshold`.
 
-    From 0.5 on an object can match one other only. For several thresholds, their mean; `AP_THRESHOLDS` are the usual ten.
-    This is the score of the 2018 Data Science Bowl and of Cellpose and StarDist for one image, not the area under a
-    precision-recall curve. Raises ValueError for a threshold outside [0.5, 1).
+    From 0.5 on an object can match one other only. For several thresholds, their mean; `AP_THRESHOLDS` are
+    the usual ten. This is the score of the 2018 Data Science Bowl and of Cellpose and StarDist for one image,
+    not the area under a precision-recall curve. Raises ValueError for a threshold outside [0.5, 1).
 
     >>> average_precision([1, 1, 2, 2], [5, 5, 0, 6])  # the second object has IoU 1/2, not above
     0.3333333333333333
@@ -139,8 +79,9 @@ def average_precision(truth: ArrayLike, prediction: ArrayLike, *, threshold: flo
 def adapted_rand_error(truth: ArrayLike, prediction: ArrayLike) -> float:
     """1 - F score of the pairs of pixels that lie in one object, over the pixels of the true objects; 0 is perfect.
 
-    Agrees with `skimage.metrics.adapted_rand_error(truth, prediction, ignore_labels=(0,))`: predicted background counts
-    there as one more segment. Source: Arganda-Carreras et al., Frontiers in Neuroanatomy 2015.
+    Agrees with `skimage.metrics.adapted_rand_error(truth, prediction, ignore_labels=(0,))`: predicted
+    background counts there as one more segment. Source: Arganda-Carreras et al., Frontiers in Neuroanatomy
+    2015.
 
     >>> round(adapted_rand_error([1, 1, 2, 2], [1, 1, 1, 1]), 3)  # 4 pairs in common; 4 in truth, 12 predicted
     0.5
@@ -151,8 +92,9 @@ def adapted_rand_error(truth: ArrayLike, prediction: ArrayLike) -> float:
 def variation_of_information(truth: ArrayLike, prediction: ArrayLike) -> tuple[float, float]:
     """(split, merge) in bits, over the pixels of the true objects: H(prediction | truth) and H(truth | prediction).
 
-    Agrees with `skimage.metrics.variation_of_information(truth, prediction, ignore_labels=(0,))`: predicted background
-    counts there as one more segment. 0 is perfect. Source: Meila, Journal of Multivariate Analysis 2007.
+    Agrees with `skimage.metrics.variation_of_information(truth, prediction, ignore_labels=(0,))`: predicted
+    background counts there as one more segment. 0 is perfect. Source: Meila, Journal of Multivariate Analysis
+    2007.
 
     >>> variation_of_information([1, 1, 2, 2], [1, 1, 1, 1])
     (0.0, 1.0)
@@ -164,8 +106,8 @@ def variation_of_information(truth: ArrayLike, prediction: ArrayLike) -> tuple[f
 class Match:
     """What became of one true object.
 
-    `truth` and `size` are its label and its pixels; `prediction` is the predicted object with the highest IoU (0: nothing
-    overlaps), `iou` and `dice` their agreement. `status`, the first that holds:
+    `truth` and `size` are its label and its pixels; `prediction` is the predicted object with the highest IoU
+    (0: nothing overlaps), `iou` and `dice` their agreement. `status`, the first that holds:
 
     * "found": the IoU is above 0.5;
     * "merged": one predicted object covers more than half of this object and more than half of another one;
@@ -209,7 +151,7 @@ class Evaluation:
             ("adapted Rand error", f"{self.adapted_rand_error:.3f}"),
             ("variation of information, split", f"{self.vi_split:.3f}"),
             ("variation of information, merge", f"{self.vi_merge:.3f}"),
-            *((f"objects {status}", str(self.count(status))) for status in ("found", "merged", "split", "missed")),
+            *((f"objects {status}", str(self.count(status))) for status in STATUSES),
             ("predicted objects that match none", str(len(self.extra))),
         ]
         return "\n".join(f"{name:<34}{value:>8}" for name, value in rows)
@@ -286,15 +228,15 @@ def _adapted_rand_error(table: Overlaps) -> float:
 
 def _variation_of_information(table: Overlaps) -> tuple[float, float]:
     cells, row, column = _truth_cells(table)
-    split, merge = (float(cells @ np.log2(size / cells)) / max(1.0, cells.sum()) for size in (row, column))
-    return split, merge
+    total = max(1.0, float(cells.sum()))
+    return float(cells @ np.log2(row / cells)) / total, float(cells @ np.log2(column / cells)) / total
 
 
 def _matches(table: Overlaps) -> tuple[Match, ...]:
     matches = []
-    held = table.shared / table.truth_sizes[table.row] > 0.5  # cells where a prediction covers most of a true object
+    held = table.shared / table.truth_sizes[table.row] > 0.5  # the prediction covers most of the true object
     holds = np.bincount(table.column[held], minlength=len(table.prediction_ids))
-    inside = table.shared / table.prediction_sizes[table.column] > 0.5
+    inside = table.shared / table.prediction_sizes[table.column] > 0.5  # and the other way round
     for i, (label, size) in enumerate(zip(table.truth_ids.tolist(), table.truth_sizes.tolist(), strict=True)):
         cells = np.flatnonzero(table.row == i)
         parts = cells[inside[cells]]
@@ -311,5 +253,6 @@ def _matches(table: Overlaps) -> tuple[Match, ...]:
         else:
             status = "missed"
         prediction = int(table.prediction_ids[table.column[best]])
-        matches.append(Match(label, size, prediction, float(table.iou[best]), float(table.dice[best]), status))
+        iou, dice = float(table.iou[best]), float(table.dice[best])
+        matches.append(Match(label, size, prediction, iou, dice, status))
     return tuple(matches)

@@ -33,9 +33,11 @@ def mean_shift(
     and is lost.) The seeds climb on a sample of the points. Points that no mode explains are sown again, so
     that small clusters are found too, and the modes end with a climb on all points.
 
-    Parameters ---------- points : (P, E) floating point, any device. bandwidth : radius of the kernel. Twice
-    `delta_var` by default, the largest distance that training leaves between
-        two pixels of an object.
+    Parameters
+    ----------
+    points : (P, E) floating point, any device.
+    bandwidth : radius of the kernel. Twice `delta_var` by default, the largest distance that training leaves
+        between two pixels of an object.
     merge : of two modes closer than this, the one with fewer points goes. By default 1.5 * `bandwidth`, well
         below the distance of 4 that training asks for between objects.
     radius : points farther than this from every mode are noise. None: each point goes to its nearest mode.
@@ -117,13 +119,15 @@ def hdbscan_clusters(
 
     HDBSCAN compares clusters with each other: a single one comes out as noise or in pieces.
 
-    Parameters ---------- points : (P, E) floating point, any device; the clustering itself runs on the CPU.
-    min_cluster_size, min_samples : as in the hdbscan package, counted in points of the subsample. epsilon :
-    clusters closer than this are not split (`cluster_selection_epsilon`). 0 by default, since larger values
-        merge objects that training has not yet moved apart.
+    Parameters
+    ----------
+    points : (P, E) floating point, any device; the clustering itself runs on the CPU.
+    min_cluster_size, min_samples : as in the hdbscan package, counted in points of the subsample.
+    epsilon : clusters closer than this are not split (`cluster_selection_epsilon`). 0 by default, since larger
+        values merge objects that training has not yet moved apart.
     subsample : how many points HDBSCAN sees; its time grows faster than their number.
-    radius : points that HDBSCAN has not put into a cluster, and that are farther than this from the mean of
-        each, are noise. None: each goes to the cluster with the nearest mean.
+    radius : points farther than this from the mean of every cluster are noise. None: each point that HDBSCAN has not
+        put into a cluster goes to the nearest mean.
     seed : of the subsample.
 
     Returns labels (P,) int64: 0..K-1 by decreasing size, -1 noise. Without any cluster all points are noise.
@@ -155,7 +159,7 @@ def hdbscan_clusters(
     sizes = torch.bincount(member)
     means = points.new_zeros(len(sizes), points.shape[1]).index_add_(0, member, points[clustered])
     labels = nearest(points, means / sizes[:, None], radius=radius)
-    labels[clustered] = member
+    labels[clustered] = torch.where(labels[clustered] >= 0, member, -1)
     return largest_first(labels)
 
 

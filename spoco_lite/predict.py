@@ -41,10 +41,10 @@ def embed(net: nn.Module, image: ArrayLike, *, size: int | tuple[int, ...] | Non
         size = (size,) * axes if isinstance(size, int) else tuple(size)
         images = F.interpolate(images, size, mode=LINEAR[axes], antialias=axes == 2)
     training = net.training
-    net.eval()
-    embeddings = net(standardize(images))[0]
-    net.train(training)
-    return embeddings
+    try:
+        return net.eval()(standardize(images))[0]
+    finally:
+        net.train(training)
 
 
 def segment_image(
@@ -74,6 +74,9 @@ def segment_image(
     >>> segment_image(pair, np.zeros((3, 33, 20), np.float32), size=16).shape
     torch.Size([33, 20])
     """
+    shape = np.shape(image)[1:]
+    if foreground is not None and np.shape(foreground) != shape:
+        raise ValueError(f"foreground: found size {np.shape(foreground)}, expected {shape}, that of the image")
     emb_g = embed(pair.g, image, size=size)
     mask = None
     if foreground is not None:
@@ -83,14 +86,14 @@ def segment_image(
         labels = consistency_clustering(embed(pair.f, image, size=size), emb_g, foreground=mask, **options)
     else:
         labels = segment(emb_g, foreground=mask, **options)
-    labels = resize_labels(labels, np.asarray(image).shape[1:])
+    labels = resize_labels(labels, shape)
     if foreground is not None:
         labels = labels * torch.as_tensor(np.asarray(foreground), dtype=torch.bool, device=labels.device)
     return labels
 
 
 def resize_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Bring a label map (*S) to another size with smooth outlines: the mask of each object is enlarged, the largest wins.
+    """Bring a label map (*S) to another size with smooth outlines: each object's mask is resized, the largest wins.
 
     >>> resize_labels(torch.tensor([[0, 2], [0, 2]]), (2, 4))
     tensor([[0, 0, 2, 2],

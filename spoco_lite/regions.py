@@ -3,13 +3,15 @@
 All terms of the loss work on these few tensors, so that a batch needs one pass over the pixels and no Python loop.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 
-class Regions(NamedTuple):
+@dataclass(frozen=True)
+class Regions:
     """What the terms share. P pixels; R = K + 1 regions: region 0 is the background, 1..K are the objects."""
 
     embeddings: Tensor  # (N, E, P) float
@@ -18,6 +20,11 @@ class Regions(NamedTuple):
     means: Tensor  # (N, R, E)
     sizes: Tensor  # (N, R) pixels, at least 1
     present: Tensor  # (N, R) 1 where the region has a pixel
+
+    @cached_property
+    def squared_distances(self) -> Tensor:
+        """Of all object means, the background left out, to all pixels (N, K, P); two terms need them."""
+        return squared_distances(self.means[:, 1:], self.embeddings)
 
 
 def annotated_regions(embeddings: Tensor, labels: Tensor, max_objects: int | None = None) -> Regions:
@@ -85,3 +92,22 @@ def _consecutive(labels: Tensor) -> tuple[Tensor, int]:
     rank = inverse - first[:, None] + 1 - has_zero[:, None]
     labels = torch.where(labels > 0, rank, labels)
     return labels, int(labels.max().clamp_min(0))
+
+
+def squared_distances(anchors: Tensor, embeddings: Tensor) -> Tensor:
+    """Squared Euclidean distances of all anchors (N, K, E) to all pixels (N, E, P) -> (N, K, P), at least 0.
+
+    |a - e|^2 = |a|^2 + |e|^2 - 2 a.e needs one matrix product instead of a tensor of shape (N, K, E, P).
+    Both are first shifted by the mean pixel: the three parts nearly cancel, and small numbers lose fewer digits.
+
+    Example
+    -------
+    >>> squared_distances(torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[3.0], [4.0]]]))
+    tensor([[[25.]]])
+    """
+    # The shift cancels in the distance, so no gradient has to pass through it.
+    centre = embeddings.detach().mean(dim=2, keepdim=True) if embeddings.shape[2] else 0.0
+    embeddings = embeddings - centre
+    anchors = anchors - centre.mT if embeddings.shape[2] else anchors
+    squares = anchors.square().sum(2, keepdim=True) + embeddings.square().sum(1, keepdim=True)
+    return torch.baddbmm(squares, anchors, embeddings, alpha=-2).clamp_min(0)

@@ -1,12 +1,15 @@
-"""Recorded runs: what a training leaves behind, and how a chapter shows it.
+"""Recorded runs: what a training leaves behind, and how a chapter reads it.
 
-A run is a folder with ``run.json`` (configuration, data, provenance, learning curve, scores) and ``weights.safetensors``
-(f and g). Training writes it under ``runs/<name>``; what the book quotes is committed under ``data/runs/<name>``, the
-weights in half precision. Fields of ``run.json``:
+A run is a folder with ``run.json`` and ``weights.safetensors`` (f and g, half precision). Training writes it where
+it is told to; what the book quotes is committed under ``data/runs/<name>``. The fields of ``run.json``:
 
-``name, config, data {dataset, split, images, objects, annotated_objects, annotated_pixels, checksum}, commit, device, versions,
-parameters, seconds, steps, peak_memory_mb, curve [{step, seconds, total, pull, ..., sbd}], scores {label: {split, decoder,
-mean {...}, images [{name, sbd, dic, ap50}]}}``
+* ``name``, ``config`` (every field of ``train.Config``), ``steps``, ``parameters``,
+  ``changes`` (of the number of steps, on resuming)
+* ``data``: ``dataset, split, images, objects, annotated_objects, annotated_pixels, checksum`` (of the list of names)
+* ``device``, ``versions``, ``commit``, ``seconds``, ``peak_memory_mb``
+* ``curve``: ``[{step, seconds, total, pull, ..., sbd}]``, means since the entry before; ``sbd`` where it was measured
+* ``scores``: ``{way: {split, decoder, mean {sbd, dic, abs_dic, ap50}, images [{name, sbd, dic, ap50}]}}``
+* ``tuning``: ``{way: {images, tried [{decoder, sbd, dic}]}}``
 """
 
 import json
@@ -19,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .data.paths import shipped
@@ -120,5 +124,9 @@ def load_model(name: str | Path) -> MomentumPair:
     path = folder / "weights.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: missing; finish the training, or restore the file")
-    pair.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a readable file of weights ({error}); restore it or train again") from error
+    pair.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     return pair.eval()

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from .regions import check_batch
+from .regions import check_batch, squared_distances
 
 CANDIDATES_PER_ANCHOR = 5  # pixels drawn for each anchor wanted; those too close to an earlier anchor are passed over
 
@@ -40,25 +40,6 @@ class GaussianKernel:
         # e^-30 = 1e-13 adds nothing to a sum in float32. Smaller numbers would, once squared, be denormal:
         # a CPU computes with these ten times slower.
         return torch.exp((-self.rate * squared_distance).clamp_min(-30.0))
-
-
-def squared_distances(anchors: Tensor, embeddings: Tensor) -> Tensor:
-    """Squared Euclidean distances of all anchors (N, K, E) to all pixels (N, E, P) -> (N, K, P), at least 0.
-
-    |a - e|^2 = |a|^2 + |e|^2 - 2 a.e needs one matrix product instead of a tensor of shape (N, K, E, P).
-    Both are first shifted by the mean pixel: the three parts nearly cancel, and small numbers lose fewer digits.
-
-    Example
-    -------
-    >>> squared_distances(torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[3.0], [4.0]]]))
-    tensor([[[25.]]])
-    """
-    # The shift cancels in the distance, so no gradient has to pass through it.
-    centre = embeddings.detach().mean(dim=2, keepdim=True) if embeddings.shape[2] else 0.0
-    embeddings = embeddings - centre
-    anchors = anchors - centre.mT if embeddings.shape[2] else anchors
-    squares = anchors.square().sum(2, keepdim=True) + embeddings.square().sum(1, keepdim=True)
-    return torch.baddbmm(squares, anchors, embeddings, alpha=-2).clamp_min(0)
 
 
 def soft_masks(embeddings: Tensor, anchors: Tensor, kernel: GaussianKernel) -> Tensor:
@@ -101,7 +82,7 @@ def draw_anchors(
 ) -> tuple[Tensor, Tensor]:
     """Unlabelled pixels at random, each at least ``delta_var`` from every earlier one, in f and in g.
 
-    Wolny et al. 2022 cover the unlabelled region: draw a pixel, remove all that lie within delta_var of it in f or in g,
+    Wolny et al. 2022 cover the unlabelled region: draw a pixel, remove all within delta_var of it in f or in g,
     draw from the rest. Drawing from the whole region and passing over those that should have been removed gives the
     same distribution, needs distances between the drawn pixels only, and no shape that depends on the data. It ends
     after ``5 * max_anchors`` draws, when nearly all of the region is covered.
@@ -112,8 +93,8 @@ def draw_anchors(
 
     Returns
     -------
-    pixels (N, max_anchors), int64 numbers of pixels in the flattened image, and valid (N, max_anchors), bool: False where fewer
-    anchors were found (all False for an image without unlabelled pixels).
+    pixels (N, max_anchors), int64 numbers of pixels in the flattened image, and valid (N, max_anchors), bool: False
+    where fewer anchors were found (all False for an image without unlabelled pixels).
 
     Example
     -------
@@ -151,3 +132,24 @@ def draw_anchors(
         free &= ~removes.gather(1, first[..., None].expand(-1, 1, len(order)))[:, 0]
         free.scatter_(1, first, False)  # itself, whatever rounding says of its distance to itself
     return torch.cat(chosen, 1), torch.cat(valid, 1)
+
+
+def pixel_numbers(anchors: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Anchors given as coordinates (N, A, D), in the form of :func:`draw_anchors`, for labels of a shape (N, *S).
+
+    >>> pixel_numbers(torch.tensor([[[1, 2]]]), torch.Size([1, 3, 10]))
+    (tensor([[12]]), tensor([[True]]))
+    """
+    size = torch.tensor(shape[1:], device=anchors.device)
+    expected = (shape[0], anchors.shape[1] if anchors.ndim == 3 else -1, len(size))
+    if anchors.shape != expected or anchors.is_floating_point():
+        raise ValueError(
+            f"anchors: expected integer coordinates (N, A, D) with N = {shape[0]}, D = {len(size)}, "
+            f"found {anchors.dtype} of shape {tuple(anchors.shape)}"
+        )
+    if ((anchors < 0) | (anchors >= size)).any():
+        raise ValueError(f"anchors: a coordinate lies outside the image of size {tuple(shape[1:])}")
+    pixels = anchors[..., 0]
+    for axis in range(1, len(size)):
+        pixels = pixels * size[axis] + anchors[..., axis]
+    return pixels, torch.ones_like(pixels, dtype=torch.bool)

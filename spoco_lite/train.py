@@ -1,12 +1,13 @@
 """One training loop. It can be stopped at any moment, also by ``kill -9``, and goes on from its last checkpoint.
 
-All that is random in step t follows from the seed and from t: a resumed run draws what the uninterrupted one would have drawn.
+All that is random in step t follows from the seed and from t: a resumed run draws what an uninterrupted one would have.
 """
 
 import dataclasses
 import hashlib
 import math
 import os
+import pickle
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -89,6 +90,7 @@ class Training:
             self.pair.f.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.step, self.seconds, self.curve = 0, 0.0, []
+        self.changes: list[dict] = []
         self.provenance = provenance()  # of the start: the checkout may move on while a run trains
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -178,7 +180,7 @@ class Training:
 
     @torch.no_grad()
     def validate(self, samples: list) -> float:
-        """Mean SBD of g on whole images, clustered inside the given foreground: a quick look, not the reported score."""
+        """Mean SBD of g's embeddings, clustered inside the true foreground: a quick look, not the reported score."""
         scores = []
         for s in samples:
             labels = segment_image(self.pair, s.image, foreground=s.labels > 0)
@@ -190,32 +192,42 @@ class Training:
     def save(self) -> None:
         """Write the checkpoint beside the old one, then put it in its place: a kill leaves one that is whole."""
         state = {
-            "config": repr(self.config),
+            "config": dataclasses.asdict(self.config),
             "pair": self.pair.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
             "curve": self.curve,
             "provenance": self.provenance,
+            "changes": self.changes,
         }
         torch.save(state, self.folder / "checkpoint.tmp")
         os.replace(self.folder / "checkpoint.tmp", self.folder / "checkpoint.pt")
 
     def resume(self) -> None:
-        """Load the checkpoint if there is one."""
+        """Load the checkpoint if there is one.
+
+        Only ``steps`` may differ from it: a run can be made longer or shorter. The schedule follows the new length from
+        there on, and the record says so.
+        """
         path = self.folder / "checkpoint.pt"
         if not path.is_file():
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != repr(self.config):
-            raise ValueError(
-                f"{path}: belongs to another configuration. Give another folder, or delete this one.\n"
-                f"  there: {state['config']}\n  now:   {self.config!r}"
-            )
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{path}: not a readable checkpoint ({error}); delete it to start again") from error
+        there, here = state["config"], dataclasses.asdict(self.config)
+        changed = {key: (there.get(key), here[key]) for key in here if there.get(key) != here[key]}
+        if set(changed) - {"steps"}:
+            listed = ", ".join(f"{key} was {old!r}, is now {new!r}" for key, (old, new) in changed.items())
+            raise ValueError(f"{path}: belongs to another configuration ({listed}). Take another folder, or delete it.")
         self.pair.load_state_dict(state["pair"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
-        self.provenance = state["provenance"]
+        self.provenance, self.changes = state["provenance"], state["changes"]
+        if changed:
+            self.changes.append({"at_step": self.step, "steps_before": there["steps"], "steps_after": here["steps"]})
 
     def record(self) -> dict:
         """What ``run.json`` holds (:mod:`spoco_lite.runs`)."""
@@ -227,13 +239,16 @@ class Training:
             "parameters": sum(p.numel() for p in self.pair.f.parameters()),
             "steps": self.step,
             "seconds": round(self.seconds),
+            "changes": self.changes,
             "peak_memory_mb": peak_memory_mb(),
             "curve": self.curve,
             "scores": {},
         }
 
 
-def train(config: Config, folder: str | Path, *, device: str | torch.device | None = None, progress: bool = True) -> dict:
+def train(
+    config: Config, folder: str | Path, *, device: str | torch.device | None = None, progress: bool = True
+) -> dict:
     """Train a run to its end, or go on with one that was stopped; returns its record."""
     return Training(config, folder, device=device).run(progress=progress)
 

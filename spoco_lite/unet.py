@@ -74,7 +74,8 @@ class EmbeddingUNet(nn.Module):
             raise ValueError(f'norm: found {norm!r}; give "batch" or "group"')
         if len(widths) < 1 or min(widths) < 1 or in_channels < 1 or embedding_dim < 1:
             raise ValueError(
-                f"in_channels, embedding_dim and widths must be positive; found {in_channels}, {embedding_dim}, {widths}"
+                "in_channels, embedding_dim and widths must be positive, "
+                f"found {in_channels}, {embedding_dim}, {widths}"
             )
         self.in_channels, self.embedding_dim, self.ndim = in_channels, embedding_dim, ndim
         self.widths = tuple(widths)
@@ -94,6 +95,8 @@ class EmbeddingUNet(nn.Module):
             raise ValueError(
                 f"images: expected {axes} with C = {self.in_channels}, found shape {tuple(images.shape)}"
             )
+        if not images.is_floating_point():
+            raise ValueError(f"images: expected floating point, found {images.dtype}; convert with .float()")
         size = images.shape[2:]
         multiple = 2 ** (len(self.widths) - 1)
         padding = [p for s in reversed(size) for p in (0, -s % multiple)]
@@ -139,10 +142,11 @@ class MomentumPair(nn.Module):
         self.f = net
         self.g = copy.deepcopy(net).requires_grad_(False)
         self.momentum = momentum
-        # With momentum=0 a BatchNorm in training mode uses the batch and leaves its running statistics as they are.
+        # Without tracking, a BatchNorm in training mode uses the batch and writes nothing; in evaluation mode it
+        # still normalises by the running statistics that it holds.
         for module in self.g.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = 0.0
+                module.track_running_stats = False
 
     def forward(self, view_f: Tensor, view_g: Tensor) -> tuple[Tensor, Tensor]:
         """Two views (N, C, *S) of the same images -> their embeddings (N, E, *S) under f and under g."""

@@ -1,7 +1,7 @@
 """CVPPP 2017 leaf segmentation challenge, subset A1: Arabidopsis rosettes from above, 530 x 500 pixels.
 
 Registration and terms: https://www.plant-phenotyping.org/datasets-home (research use, no redistribution).
-Cite Minervini et al. 2016 and Scharr et al. 2016. The images carry one label map and one foreground mask each; the splits
+Cite Minervini et al. 2016 and Scharr et al. 2016. Each image has a label map and a foreground mask. The splits
 are this project's own, fixed in ``data/splits/cvppp``: the challenge keeps the labels of its test images to itself.
 """
 
@@ -17,8 +17,8 @@ from .paths import find, shipped
 from .sample import Sample
 
 HOW = (
-    "CVPPP needs a registration: https://www.plant-phenotyping.org/datasets-home. Unpack the training archive of the 2017 "
-    "leaf segmentation challenge and set SPOCO_DATA to the folder that holds cvppp/training/A1/plant001_rgb.png."
+    "CVPPP needs a registration: https://www.plant-phenotyping.org/datasets-home. Unpack the training archive of the "
+    "2017 leaf segmentation challenge and set SPOCO_DATA to the folder that holds cvppp/training/A1/plant001_rgb.png."
 )
 
 

@@ -10,8 +10,8 @@ from .sample import Sample
 def keep_objects(sample: Sample, fraction: float, *, seed: int = 0, background: bool = False) -> Sample:
     """Keep the labels of a fraction of the objects; all else becomes -1, unlabelled.
 
-    ``round(fraction * n)`` of the n objects are kept, at least one. Which ones depends on the seed and on the name of the
-    image only, and the choices are nested: the objects of 10% are among those of 20%.
+    ``round(fraction * n)`` of the n objects are kept, at least one. Which ones depends on the seed and on the name of
+    the image only, and the choices are nested: the objects of 10% are among those of 20%.
 
     Parameters
     ----------

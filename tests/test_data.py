@@ -1,0 +1,303 @@
+"""Splits, the sparse sampler, and the loader of the real leaves on small files in the owner's layout."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from PIL import Image
+
+from spoco_lite import data
+from spoco_lite.data import Sample, cvppp, keep_objects, paths, rosettes
+
+# ---------------------------------------------------------------------- sparse annotation
+
+
+def sample(*objects, name="plant", shape=(12, 10)):
+    """An image whose pixels belong in turn to the background and to the given objects."""
+    labels = np.resize([0, *objects], shape).astype(np.int64)
+    return Sample(np.zeros((3, *shape), np.float32), labels, name)
+
+
+def kept(s, fraction, **options):
+    labels = keep_objects(s, fraction, **options).labels
+    return set(labels[labels > 0].tolist())
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    objects=st.lists(st.integers(1, 500), min_size=1, max_size=25, unique=True),
+    fractions=st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)).map(sorted),
+    seed=st.integers(0, 9),
+)
+def test_fraction_at_least_one_and_nested(objects, fractions, seed):
+    s = sample(*objects)
+    few, more = (kept(s, f, seed=seed) for f in fractions)
+    assert few <= more <= set(objects)
+    for fraction, found in zip(fractions, (few, more)):
+        assert len(found) == max(1, round(fraction * len(objects)))
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_only_the_labels_of_kept_objects_stay(background):
+    s = sample(3, 9, 40)
+    s.labels[0, :4] = -1
+    before = s.labels.copy()
+    sparse = keep_objects(s, 0.34, background=background)
+    (k,) = set(sparse.labels[sparse.labels > 0].tolist())
+    expected = np.where((before == k) | (background & (before == 0)), before, -1)
+    assert np.array_equal(sparse.labels, expected)
+    assert sparse.labels.dtype == np.int64
+    assert np.array_equal(s.labels, before)  # the dense sample is not touched
+    assert sparse.image is s.image and sparse.name == s.name
+
+
+def test_all_objects_and_the_background_are_the_dense_labels():
+    s = sample(3, 9, 40)
+    assert np.array_equal(keep_objects(s, 1.0, background=True).labels, s.labels)
+
+
+def test_the_choice_depends_on_seed_and_name_only():
+    objects = range(1, 21)
+
+    def choices():
+        return [kept(sample(*objects, name=name), 0.3, seed=seed) for seed in (0, 1) for name in "ab"]
+
+    first = choices()
+    assert choices() == first
+    assert len(set(map(frozenset, first))) == 4
+    assert kept(sample(*objects, name="a", shape=(7, 90)), 0.3) == first[0]
+
+
+def test_every_object_is_as_likely():
+    counts = sum(
+        np.isin(range(1, 11), list(kept(sample(*range(1, 11), name=str(i)), 0.2))) for i in range(1000)
+    )
+    assert counts == pytest.approx([200] * 10, abs=5 * np.sqrt(1000 * 0.2 * 0.8))
+
+
+@pytest.mark.parametrize("fraction", [0, -0.1, 1.01, float("nan")])
+def test_fraction_is_checked(fraction):
+    with pytest.raises(ValueError, match="fraction: found"):
+        keep_objects(sample(1), fraction)
+
+
+def test_an_image_without_objects_is_named():
+    with pytest.raises(ValueError, match="empty: the image has no object"):
+        keep_objects(sample(name="empty"), 0.5)
+
+
+# ---------------------------------------------------------------------- names and splits
+
+
+def test_no_image_is_in_two_splits():
+    for splits in (rosettes.SPLITS, {s: cvppp.split_names(s) for s in data.SPLITS}):
+        names = [name for split in splits.values() for name in split]
+        assert len(names) == len(set(names)) > 0
+        assert set(splits) == set(data.SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cvpp", "train"), "data set: found 'cvpp'; known are cvppp, rosettes"),
+        (("rosettes", "training"), "split: found 'training'; give one of train, val, test"),
+        (("rosettes", "train", 0), "size: found 0"),
+    ],
+)
+def test_unknown_names_are_refused(arguments, message):
+    name, split, *size = arguments
+    with pytest.raises(ValueError, match=message):
+        data.load(name, split, **({"size": size[0]} if size else {}))
+
+
+def test_split_files_are_those_of_the_release():
+    folder = paths.shipped() / "splits" / "cvppp"
+    sums = dict(line.split()[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert set(sums) == {f"{split}.txt" for split in data.SPLITS}
+    for name, expected in sums.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == expected
+
+
+def test_a_changed_split_file_is_detected(tmp_path, monkeypatch):
+    shipped = paths.shipped() / "splits" / "cvppp"
+    folder = tmp_path / "splits" / "cvppp"
+    folder.mkdir(parents=True)
+    for file in shipped.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(cvppp, "shipped", lambda: tmp_path)
+    train, test = cvppp.split_names("train"), cvppp.split_names("test")
+    (folder / "train.txt").write_text("\n".join([*train, test[0]]) + "\n")
+    with pytest.raises(ValueError, match=r"train\.txt: not the split file"):
+        cvppp.split_names("train")
+
+
+# ---------------------------------------------------------------------- CVPPP, on files made here
+
+SHAPE = (53, 50)
+
+
+def write_plant(folder, name="plant002", seed=0):
+    """Three files as the challenge gives them: RGBA image, palette label map, one-bit foreground."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    rgba = rng.integers(0, 256, (*SHAPE, 4), dtype=np.uint8)
+    rgba[..., 3] = 255
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[5:20, 5:20], labels[30:40, 10:45], labels[10:20, 30:40] = 1, 2, 11
+    Image.fromarray(rgba).save(folder / f"{name}_rgb.png")
+    palette = Image.fromarray(labels, "P")
+    palette.putpalette(
+        rng.permutation(768).astype(np.uint8).tobytes()
+    )  # colours that are not the leaf numbers
+    palette.save(folder / f"{name}_label.png")
+    Image.fromarray(labels > 0).save(folder / f"{name}_fg.png")
+    return rgba, labels
+
+
+@pytest.fixture
+def plants(tmp_path, monkeypatch):
+    """The folder of a tiny CVPPP of two plants in one split, and nothing anywhere else."""
+    folder = tmp_path / "data" / "cvppp" / "training" / "A1"
+    for seed, name in enumerate(("plant002", "plant005")):
+        write_plant(folder, name, seed)
+    monkeypatch.setenv("SPOCO_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(cvppp, "split_names", lambda split: ["plant002", "plant005"])
+    monkeypatch.setattr(paths, "shipped", lambda: tmp_path / "nothing")
+    monkeypatch.setattr(paths.pooch, "os_cache", lambda name: tmp_path / "nothing")
+    return folder
+
+
+def test_plants_are_read(plants):
+    rgba, labels = write_plant(plants)
+    samples = data.load("cvppp", "train")
+    assert [s.name for s in samples] == ["plant002", "plant005"]
+    s = samples[0]
+    assert s.image.dtype == np.float32 and s.labels.dtype == np.int64 and s.foreground.dtype == bool
+    assert np.array_equal(np.round(s.image * 255).astype(np.uint8), rgba[..., :3].transpose(2, 0, 1))
+    assert np.array_equal(s.labels, labels)  # leaf numbers, not colours
+    assert np.array_equal(s.foreground, labels > 0)
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_resizing_keeps_leaves_and_mask_together(plants, size):
+    (s, _), dense = data.load("cvppp", "train", size=size), cvppp.read_plant(plants, "plant002")
+    assert s.image.shape == (3, size, size) and s.labels.shape == s.foreground.shape == (size, size)
+    assert 0 <= s.image.min() and s.image.max() <= 1
+    assert set(np.unique(s.labels)) == {0, 1, 2, 11}
+    assert np.array_equal(s.foreground, s.labels > 0)
+    for leaf in (1, 2, 11):
+        share = (dense.labels == leaf).mean()
+        assert (s.labels == leaf).mean() == pytest.approx(share, abs=0.03)
+
+
+def test_resized_image_and_labels_stay_aligned(plants):
+    """The picture of a leaf is brought to the same place as its label."""
+    dense = cvppp.read_plant(plants, "plant002")
+    drawn = dense._replace(image=np.repeat((dense.labels == 2)[None], 3, 0).astype(np.float32))
+    for size in (31, 64, 97):
+        s = cvppp.resize(drawn, size)
+        rows, columns = np.nonzero(s.labels == 2)
+        weight = s.image[0] / s.image[0].sum()
+        centre = (weight.sum(1) * np.arange(size)).sum(), (weight.sum(0) * np.arange(size)).sum()
+        assert centre == pytest.approx((rows.mean(), columns.mean()), abs=0.5)
+
+
+def test_without_the_data_the_user_is_told_what_to_do(plants, monkeypatch, tmp_path):
+    monkeypatch.setenv("SPOCO_DATA", str(tmp_path / "elsewhere"))
+    with pytest.raises(FileNotFoundError, match="no folder 'cvppp'") as error:
+        data.load("cvppp", "train")
+    for part in (str(tmp_path / "elsewhere" / "cvppp"), "plant-phenotyping.org", "SPOCO_DATA"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["rgb", "label", "fg"])
+def test_missing_file(plants, kind):
+    (plants / f"plant005_{kind}.png").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"plant005_{kind}\.png: missing"):
+        data.load("cvppp", "train")
+
+
+def test_missing_folder_of_images(plants):
+    for file in plants.iterdir():
+        file.unlink()
+    plants.rmdir()
+    with pytest.raises(FileNotFoundError, match=r"A1/plant002_rgb\.png: missing"):
+        data.load("cvppp", "train")
+
+
+@pytest.mark.parametrize("kind", ["rgb", "label", "fg"])
+@pytest.mark.parametrize("keep", [0, 4, 12, 20, 40, 0.5, 0.7])
+def test_truncated_file(plants, kind, keep):
+    path = plants / f"plant005_{kind}.png"
+    content = path.read_bytes()
+    path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(ValueError, match=rf"plant005_{kind}\.png: not a readable PNG"):
+        data.load("cvppp", "train")
+
+
+def test_not_an_image(plants):
+    (plants / "plant005_rgb.png").write_text("<html>Please log in</html>")
+    with pytest.raises(ValueError, match=r"plant005_rgb\.png: not a readable PNG"):
+        data.load("cvppp", "train")
+
+
+@pytest.mark.parametrize("kind", ["label", "fg"])
+def test_sizes_that_differ(plants, kind):
+    path = plants / f"plant005_{kind}.png"
+    Image.open(path).crop((0, 0, 40, 53)).save(path)
+    with pytest.raises(ValueError, match=rf"plant005_{kind}\.png: size \(53, 40\) differs .*\(53, 50\)"):
+        data.load("cvppp", "train")
+
+
+def test_label_map_with_colours_instead_of_numbers(plants):
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(plants / "plant005_label.png")
+    with pytest.raises(ValueError, match=r"plant005_label\.png: expected one number per pixel"):
+        data.load("cvppp", "train")
+
+
+def test_no_leaf(plants):
+    Image.fromarray(np.zeros(SHAPE, np.uint8)).save(plants / "plant005_label.png")
+    with pytest.raises(ValueError, match=r"plant005_label\.png: no leaf"):
+        data.load("cvppp", "train")
+
+
+# ---------------------------------------------------------------------- CVPPP, the real files
+
+
+@pytest.fixture(scope="module")
+def real():
+    root = Path(os.environ.get("SPOCO_DATA", "nowhere")) / "cvppp"
+    if not root.is_dir():
+        pytest.skip("the real leaves are not here (SPOCO_DATA)")
+    return root
+
+
+def test_real_splits_are_those_that_came_with_the_files(real):
+    given_splits = real / "split.json"
+    if not given_splits.is_file():
+        pytest.skip("no split.json beside the files")
+    splits = json.loads(given_splits.read_text())
+    for split in ("train", "val"):
+        assert cvppp.split_names(split) == splits[split]
+
+
+def test_real_files_of_the_training_and_validation_split_are_there(real):
+    folder = real / "training" / "A1"
+    for split, count in (("train", 88), ("val", 20)):
+        names = cvppp.split_names(split)
+        assert len(names) == count
+        assert all((folder / f"{n}_{kind}.png").is_file() for n in names for kind in ("rgb", "label", "fg"))
+
+
+def test_a_real_plant(real):
+    name = cvppp.split_names("val")[0]
+    s = cvppp.read_plant(real / "training" / "A1", name)
+    assert s.image.shape == (3, 530, 500)
+    leaves = np.unique(s.labels)
+    assert leaves.tolist() == list(range(len(leaves))) and 11 <= leaves[-1] <= 20
+    assert np.array_equal(s.foreground, s.labels > 0)

@@ -1,0 +1,75 @@
+"""The live explorers: what a slider changes is what the static picture shows."""
+
+import math
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from spoco_lite import widgets
+from spoco_lite.widgets import kernel_explorer, show_kernel
+
+
+@pytest.fixture
+def embedding():
+    return torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def axes():
+    figure, axes = plt.subplots(1, 2)
+    yield axes
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(("delta_var", "threshold"), [(0.5, 0.5), (0.5, 0.9), (1.25, 0.1)])
+def test_show_kernel_draws_the_equation(axes, embedding, delta_var, threshold):
+    anchor = embedding[:, 2, 3]
+    curve, picture = show_kernel(axes, embedding, anchor, delta_var=delta_var, threshold=threshold)
+    line, pixels, point, reach = curve.get_lines()
+    x, y = line.get_data()
+    assert y == pytest.approx([threshold ** ((d / delta_var) ** 2) for d in np.asarray(x)], abs=1e-5)
+    assert [float(v[0]) for v in point.get_data()] == [delta_var, threshold]
+    (at, _) = reach.get_xdata()
+    assert threshold ** ((at / delta_var) ** 2) == pytest.approx(widgets.NEGLIGIBLE)
+    mask = [
+        [threshold ** ((math.dist(embedding[:, r, c], anchor) / delta_var) ** 2) for c in range(7)] for r in range(5)
+    ]
+    shown = np.asarray(picture.images[0].get_array())
+    assert shown == pytest.approx(np.array(mask), abs=1e-5)
+    assert np.asarray(pixels.get_ydata()) == pytest.approx(shown.ravel(), abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (1, 2, 5, 7), (3, 5, 7)])
+def test_show_kernel_names_a_wrong_shape(axes, shape):
+    with pytest.raises(ValueError, match=r"expected embedding \(E, Y, X\)"):
+        show_kernel(axes, torch.zeros(shape), torch.zeros(2))
+
+
+def test_explorer_redraws_the_static_picture(monkeypatch, embedding):
+    drawn = []
+
+    def spy(axes, emb, anchor, **values):
+        drawn.append((emb, values))
+        return show_kernel(axes, emb, anchor, **values)
+
+    monkeypatch.setattr(widgets, "show_kernel", spy)
+    picture, delta_var, threshold = kernel_explorer(embedding, embedding[:, 0, 0]).children
+    pictures = [picture.value]
+    delta_var.value = 1.0
+    pictures.append(picture.value)
+    threshold.value = 0.9
+    pictures.append(picture.value)
+    assert [values for _, values in drawn] == [
+        {"delta_var": 0.5, "threshold": 0.5},
+        {"delta_var": 1.0, "threshold": 0.5},
+        {"delta_var": 1.0, "threshold": 0.9},
+    ]
+    assert all(emb is embedding for emb, _ in drawn)
+    assert all(png.startswith(b"\x89PNG") for png in pictures) and len(set(pictures)) == 3
+    assert plt.get_fignums() == []  # a slider that is moved a lot does not fill the memory
