@@ -90,17 +90,20 @@ def consistency_clustering(
 ) -> Tensor:
     """Keep those objects of f that the momentum network g sees as well.
 
-    Without background labels nothing pulls the background together. It falls into pieces, and into other
-    pieces in g than in f. So each candidate S, clustered from f, is tested: pixels p of S are drawn, each
-    gives the mask T_p = {i : ||g_i - g_p|| < `delta_var`}, and S stays if the median IoU of S and T_p reaches
-    `iou_threshold`.
+    Without background labels nothing pulls the background together. It falls into pieces, and into other pieces
+    in g than in f. So each candidate S, clustered from f, is tested: pixels p of S are drawn, each gives the mask
+    T_p = {i : ||g_i - g_p|| < 2 * `delta_var`}, and S stays if the median IoU of S and T_p reaches `iou_threshold`.
+
+    The radius is that of `mean_shift`. The public code takes `delta_var` for both; but training is content with pixels
+    within `delta_var` of their mean, and so up to twice as far from each other. On embeddings that are no tighter than
+    that, masks of radius `delta_var` are too small and reject good objects.
 
     Parameters
     ----------
     emb_f, emb_g : (E, *S) floating point, embeddings of the same image by the two networks.
     cluster, foreground, background, min_size : as in `segment`, which makes the candidates. The default clusterer
         leaves pixels farther than 1 from every mode to the background. With a mask, T_p lies inside it.
-    delta_var : radius of the masks in g, as in training.
+    delta_var : half the radius of the masks in g, as in training.
     anchors_per_object : how many pixels are drawn, with replacement, from each candidate.
     iou_threshold : candidates with a lower median IoU become background.
     seed : of the anchors.
@@ -133,7 +136,7 @@ def consistency_clustering(
     for k in range(1, len(kept)):
         (members,) = torch.where(candidate == k)
         drawn = torch.randint(len(members), (anchors_per_object,), generator=generator).to(members.device)
-        near = squared_distances(points[members[drawn]], points) < delta_var**2
+        near = squared_distances(points[members[drawn]], points) < (2 * delta_var) ** 2
         shared = near[:, members].count_nonzero(dim=1)
         iou = shared / (near.count_nonzero(dim=1) + len(members) - shared)
         kept[k] = iou.quantile(0.5) >= iou_threshold

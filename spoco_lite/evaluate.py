@@ -1,7 +1,7 @@
 """Scores of a trained run, per image, with and without the foreground mask; the decoder chosen on training images.
 
 A *decoder* is a plain dictionary, so that a record can hold it: ``cluster`` ("mean_shift" or "hdbscan"), ``consistent``
-(keep only objects on which f and g agree), and keyword arguments of the clusterer and of ``consistency_clustering``.
+(keep only objects on which f and g agree), and keyword arguments of the clusterer and of the segmentation.
 """
 
 from functools import partial
@@ -30,17 +30,19 @@ DEFAULTS = {
 CANDIDATES = {
     WITH_MASK: [
         *({"cluster": "mean_shift", "consistent": False, "bandwidth": b} for b in (0.75, 1.0, 1.25)),
+        {"cluster": "mean_shift", "consistent": False, "min_size": 50},
         {"cluster": "hdbscan", "consistent": False},
     ],
     WHOLE_IMAGE: [
         *(
-            {"cluster": "mean_shift", "consistent": True, "radius": r, "iou_threshold": t}
-            for r in (1.0, 1.5)
-            for t in (0.4, 0.5, 0.6, 0.7)
+            {"cluster": "mean_shift", "consistent": True, "radius": 1.0, "iou_threshold": t, "min_size": m}
+            for t in (0.3, 0.4, 0.5, 0.6, 0.7)
+            for m in (16, 50)
         ),
         {"cluster": "mean_shift", "consistent": False, "radius": 1.0},
     ],
 }
+OF_SEGMENTATION = ("iou_threshold", "min_size")  # the options of a decoder that are not its clusterer's
 
 
 def decode(pair: MomentumPair, sample: Sample, decoder: dict, *, size: int, masked: bool) -> np.ndarray:
@@ -49,7 +51,7 @@ def decode(pair: MomentumPair, sample: Sample, decoder: dict, *, size: int, mask
         raise ValueError(f"{sample.name}: the data set gives no foreground mask; score the whole image instead")
     options = dict(decoder)
     clusterer, consistent = CLUSTERERS[options.pop("cluster")], options.pop("consistent")
-    checks = {k: options.pop(k) for k in ("iou_threshold", "anchors_per_object") if k in options}
+    segmentation = {key: options.pop(key) for key in OF_SEGMENTATION if key in options}
     labels = segment_image(
         pair,
         sample.image,
@@ -57,7 +59,7 @@ def decode(pair: MomentumPair, sample: Sample, decoder: dict, *, size: int, mask
         foreground=sample.foreground if masked else None,
         consistent=consistent,
         cluster=partial(clusterer, **options),
-        **checks,
+        **segmentation,
     )
     return labels.cpu().numpy()
 

@@ -53,7 +53,8 @@ def show_kernel(
     curve.set(xlim=(0, 4), ylim=(-0.03, 1.05), xlabel="distance to the anchor", ylabel="membership")
     curve.spines[["top", "right"]].set_visible(False)
     curve.legend(fontsize=8, loc="upper right", edgecolor="none", framealpha=1)
-    picture.imshow(soft_masks(embedding[None], anchor[None, None], kernel)[0, 0], cmap="magma", vmin=0, vmax=1)
+    mask = soft_masks(embedding[None], anchor[None, None], kernel)[0, 0]
+    picture.imshow(mask.numpy(), cmap="magma", vmin=0, vmax=1)
     picture.set(xticks=[], yticks=[], title=f"soft mask, t = {threshold:g}")
     picture.title.set_fontsize(10)
     return axes

@@ -60,11 +60,11 @@ def test_explorer_redraws_the_static_picture(monkeypatch, embedding):
 
     monkeypatch.setattr(widgets, "show_kernel", spy)
     picture, delta_var, threshold = kernel_explorer(embedding, embedding[:, 0, 0]).children
-    pictures = [picture.value]
+    pictures = [bytes(picture.value)]
     delta_var.value = 1.0
-    pictures.append(picture.value)
+    pictures.append(bytes(picture.value))
     threshold.value = 0.9
-    pictures.append(picture.value)
+    pictures.append(bytes(picture.value))
     assert [values for _, values in drawn] == [
         {"delta_var": 0.5, "threshold": 0.5},
         {"delta_var": 1.0, "threshold": 0.5},
