@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 RUNS = Path(__file__).resolve().parents[1] / "data" / "runs"
-METRICS = {"sbd": "SBD", "dic": "difference in count", "abs_dic": "absolute difference in count", "ap50": "AP at 0.5"}
+METRICS = {"sbd": "SBD", "dic": "DiC", "abs_dic": "abs. DiC", "ap50": "AP"}
+FORMATS = {"dic": "+.1f", "abs_dic": ".1f"}
 NONE = "No run has been recorded yet."
 
 
@@ -26,28 +27,26 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def results(records: list[dict]) -> str:
-    """One row per run and way of scoring it: means over the images of the split."""
-    scores = [(record, label, score) for record in records for label, score in record["scores"].items()]
-    metrics = [m for m in METRICS if any(m in score["mean"] for _, _, score in scores)]
-    rows = []
-    for record, label, score in scores:
-        annotated = f"{record['data']['annotated_objects']} of {record['data']['objects']}"
-        where = f"{score['split']}, {len(score['images'])} images"
-        means = [number(metric, score["mean"].get(metric)) for metric in metrics]
-        rows.append([f"`{record['name']}`", record["data"]["dataset"], annotated, where, label, *means])
-    return table(["Run", "Data", "Objects labelled", "Scored on", "How", *(METRICS[m] for m in metrics)], rows)
+    """A table per data set and split: one row per run and way of scoring it, means over the images of the split."""
+    groups = {}
+    for record in records:
+        for way, score in record["scores"].items():
+            where = f"{record['data']['dataset']}, split {score['split']}, {len(score['images'])} images"
+            annotated = f"{record['data']['annotated_objects']} of {record['data']['objects']}"
+            means = [number(metric, score["mean"]) for metric in METRICS]
+            groups.setdefault(where, []).append([f"`{record['name']}`", annotated, way, *means])
+    header = ["Run", "Objects labelled", "Scored", *METRICS.values()]
+    return "\n\n".join(f"**{where}**\n\n{table(header, rows)}" for where, rows in groups.items())
 
 
-def number(metric: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:+.1f}" if metric == "dic" else f"{value:.1f}" if metric == "abs_dic" else f"{value:.3f}"
+def number(metric: str, mean: dict) -> str:
+    return f"{mean[metric]:{FORMATS.get(metric, '.3f')}}"
 
 
 def provenance(records: list[dict]) -> str:
     """One column per run: where its numbers come from."""
     rows = {
-        "Images": lambda r: f"{r['data']['images']} ({r['data']['split']})",
+        "Trained on": lambda r: f"{r['data']['dataset']}, split {r['data']['split']}, {r['data']['images']} images",
         "Objects labelled": lambda r: f"{r['config']['fraction']:.0%}",
         "Image size": lambda r: f"{r['config']['size']} px",
         "Steps of a batch": lambda r: f"{r['steps']} of {r['config']['batch']}",

@@ -138,5 +138,5 @@ def draw_examples(pair: MomentumPair, samples: list[Sample], record: dict, path:
             pictures.append(match_colours(sample.labels, labels))
             titles.append(f"{way}\nSBD {sbd:.2f}")
     figure = panels(pictures, titles, columns=len(pictures) // len(chosen))[0].figure
-    figure.savefig(path, dpi=90, pil_kwargs={"quality": 85})
+    figure.savefig(path, dpi=80, bbox_inches="tight", pil_kwargs={"quality": 75})
     plt.close(figure)

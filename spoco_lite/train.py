@@ -227,7 +227,8 @@ class Training:
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
         self.provenance, self.changes = state["provenance"], state["changes"]
         if changed:
-            self.changes.append({"at_step": self.step, "steps_before": there["steps"], "steps_after": here["steps"]})
+            change = {"at_step": self.step, "steps_before": there["steps"], "steps_after": here["steps"]}
+            self.changes.append(change | {"commit": provenance()["commit"]})
 
     def record(self) -> dict:
         """What ``run.json`` holds (:mod:`spoco_lite.runs`)."""

@@ -13,6 +13,7 @@ make_results = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(make_results)
 
 TEXT = "before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n"
+MEAN = {"sbd": 0.75, "dic": -1.25, "abs_dic": 2.25, "ap50": 0.5}
 RECORD = {
     "name": "leaves-10",
     "config": {"fraction": 0.1, "size": 256, "batch": 4, "seed": 0},
@@ -20,7 +21,7 @@ RECORD = {
              "checksum": "0123456789abcdef"},
     "commit": None, "device": "2-core CPU", "versions": {"torch": "2.13.0"}, "parameters": 1234567, "seconds": 3600,
     "steps": 2000, "peak_memory_mb": 1536, "curve": [],
-    "scores": {"in the mask": {"split": "val", "mean": {"sbd": 0.75, "dic": -1.25}, "images": [{}, {}]}},
+    "scores": {"in the mask": {"split": "val", "mean": MEAN, "images": [{}, {}]}},
 }  # fmt: skip
 
 
@@ -48,7 +49,8 @@ def test_readme_example_runs():
 def test_fill_replaces_what_lies_between_the_markers(runs):
     filled = make_results.fill(TEXT, runs)
     assert filled.startswith("before\n") and filled.endswith("after\n") and "old" not in filled
-    assert "| `leaves-10` | cvppp | 160 of 1400 | val, 2 images | in the mask | 0.750 | -1.2 |" in filled
+    assert "**cvppp, split val, 2 images**" in filled
+    assert "| `leaves-10` | 160 of 1400 | in the mask | 0.750 | -1.2 | 2.2 | 0.500 |" in filled
     assert "fresh" not in filled
     assert make_results.fill(filled, runs) == filled
 
