@@ -43,13 +43,20 @@ def number(metric: str, mean: dict) -> str:
     return f"{mean[metric]:{FORMATS.get(metric, '.3f')}}"
 
 
+def steps(record: dict) -> str:
+    """How many there were, and what had been planned at first if the plan was changed on the way."""
+    changes = [f"; {c['steps_before']} were planned until step {c['at_step']}" for c in record["changes"]]
+    return str(record["steps"]) + "".join(changes)
+
+
 def provenance(records: list[dict]) -> str:
     """One column per run: where its numbers come from."""
     rows = {
         "Trained on": lambda r: f"{r['data']['dataset']}, split {r['data']['split']}, {r['data']['images']} images",
         "Objects labelled": lambda r: f"{r['config']['fraction']:.0%}",
         "Image size": lambda r: f"{r['config']['size']} px",
-        "Steps of a batch": lambda r: f"{r['steps']} of {r['config']['batch']}",
+        "Steps": steps,
+        "Batch": lambda r: f"{r['config']['batch']} images",
         "Seed": lambda r: str(r["config"]["seed"]),
         "Parameters": lambda r: f"{r['parameters']:,}",
         "Device": lambda r: r["device"],

@@ -118,6 +118,12 @@ def traceback_problems(page: Path) -> list[str]:
     return [f"{page.name}: shows a traceback"] if found else []
 
 
+def table_problems(page: Path) -> list[str]:
+    """Tables that a cell displayed as Markdown and that arrived as a paragraph of bars and dashes."""
+    raw = [p for p in parsed(page).find_all("p") if re.search(r"\|\s*(—|-{3,})\s*\|", p.get_text())]
+    return [f"{page.name}: a table is not rendered: {p.get_text()[:60]!r}" for p in raw]
+
+
 def launch_problems(page: Path, document: str) -> list[str]:
     """A chapter opens on Colab from the place where it is committed."""
     wanted = f"{COLAB}{document}.ipynb"
@@ -158,7 +164,7 @@ def test_navigation(pages):
 
 
 @pytest.mark.built
-@pytest.mark.parametrize("check", [link_problems, alt_problems, traceback_problems])
+@pytest.mark.parametrize("check", [link_problems, alt_problems, traceback_problems, table_problems])
 def test_pages(pages, check):
     assert [problem for page in pages for problem in check(page)] == []
 
@@ -238,6 +244,7 @@ def test_notebook_problems_finds(tmp_path, content, problem):
         (alt_problems, "<img src='x.png' alt=''>", "<p>no image</p>"),
         (alt_problems, "<img src='x.png' alt='_images/0123456789abcdef.png'>", "<img alt='Loss against step'>"),
         (alt_problems, "<img src='x.png' alt='my figure.svg'>", "<img alt='Two views of a plant'>"),
+        (table_problems, "<p>| a | b | | — | — | | 1 | 2 |</p>", "<p>a | b --- c</p>"),
         (traceback_problems, "<pre><b>Traceback</b> (most recent call last)</pre>", "<p>no traceback here</p>"),
     ],
 )

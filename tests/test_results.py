@@ -20,7 +20,8 @@ RECORD = {
     "data": {"dataset": "cvppp", "split": "train", "images": 88, "objects": 1400, "annotated_objects": 160,
              "checksum": "0123456789abcdef"},
     "commit": None, "device": "2-core CPU", "versions": {"torch": "2.13.0"}, "parameters": 1234567, "seconds": 3600,
-    "steps": 2000, "peak_memory_mb": 1536, "curve": [],
+    "steps": 2000, "changes": [{"at_step": 800, "steps_before": 3500, "steps_after": 2000}],
+    "peak_memory_mb": 1536, "curve": [],
     "scores": {"in the mask": {"split": "val", "mean": MEAN, "images": [{}, {}]}},
 }  # fmt: skip
 
@@ -61,5 +62,6 @@ def test_fill_without_records_says_so(tmp_path):
 
 def test_provenance_has_a_column_per_run(runs):
     filled = make_results.fill(TEXT.replace("results:", "provenance:"), runs)
+    assert "| Steps | 2000; 3500 were planned until step 800 |" in filled
     for row in ("|  | `leaves-10` |", "| Time | 60 min |", "| Peak memory | 1.5 GiB |"):
         assert row in filled
