@@ -111,7 +111,6 @@ def build_pair(config: dict) -> MomentumPair:
             config["in_channels"],
             config["embedding_dim"],
             widths=tuple(config["widths"]),
-            ndim=config["ndim"],
             norm=config["norm"],
         )
     return MomentumPair(net, momentum=config["momentum"])

@@ -42,7 +42,6 @@ class Config:
     in_channels: int = 3
     embedding_dim: int = 16
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
-    ndim: int = 2
     norm: str = "batch"
     momentum: float = 0.999
     delta_var: float = 0.5

@@ -12,7 +12,7 @@ from spoco_lite import runs
 from spoco_lite.train import Config
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
-NETWORK = {"in_channels": 1, "embedding_dim": 4, "widths": [4, 8], "ndim": 2, "norm": "batch"}
+NETWORK = {"in_channels": 1, "embedding_dim": 4, "widths": [4, 8], "norm": "batch"}
 CONFIG = NETWORK | {"seed": 0, "momentum": 0.9}
 
 
