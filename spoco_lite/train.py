@@ -67,7 +67,8 @@ class Training:
     def __init__(self, config: Config, folder: str | Path, *, device: str | torch.device | None = None):
         self.config, self.folder = config, Path(folder)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        dense = data.load(config.dataset, "train", size=round(config.size * 1.25))  # crops of 70% keep their detail
+        # Larger than the views: crops of 70% of the area keep their detail.
+        dense = list(data.load(config.dataset, "train", size=round(config.size * 1.25)))
         samples = [
             data.keep_objects(s, config.fraction, seed=config.seed, background=config.background) for s in dense
         ]
@@ -140,7 +141,7 @@ class Training:
         """Train from wherever the run stands to the last step; returns the record that it wrote to ``run.json``."""
         config = self.config
         self.resume()
-        validation = data.load(config.dataset, "val", size=config.size)[: config.validation_images]
+        validation = list(data.load(config.dataset, "val", size=config.size)[: config.validation_images])
         started, sums = time.perf_counter() - self.seconds, None
         bar = tqdm(total=config.steps, initial=self.step, disable=not progress, desc=self.folder.name, unit="step")
         while self.step < config.steps:

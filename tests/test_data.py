@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from PIL import Image
 
 from spoco_lite import data
-from spoco_lite.data import Sample, cvppp, keep_objects, paths, rosettes
+from spoco_lite.data import Sample, cvppp, keep_objects, paths, resize, rosettes, splits
+from spoco_lite.data.splits import split_names
 
 # ---------------------------------------------------------------------- sparse annotation
 
@@ -95,7 +96,7 @@ def test_an_image_without_objects_is_named():
 
 
 def test_no_image_is_in_two_splits():
-    for splits in (rosettes.SPLITS, {s: cvppp.split_names(s) for s in data.SPLITS}):
+    for splits in (rosettes.SPLITS, {s: split_names("cvppp", s) for s in data.SPLITS}):
         names = [name for split in splits.values() for name in split]
         assert len(names) == len(set(names)) > 0
         assert set(splits) == set(data.SPLITS)
@@ -129,11 +130,11 @@ def test_a_changed_split_file_is_detected(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     for file in shipped.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(cvppp, "shipped", lambda: tmp_path)
-    train, test = cvppp.split_names("train"), cvppp.split_names("test")
+    monkeypatch.setattr(splits, "shipped", lambda: tmp_path)
+    train, test = split_names("cvppp", "train"), split_names("cvppp", "test")
     (folder / "train.txt").write_text("\n".join([*train, test[0]]) + "\n")
     with pytest.raises(ValueError, match=r"train\.txt: not the split file"):
-        cvppp.split_names("train")
+        split_names("cvppp", "train")
 
 
 # ---------------------------------------------------------------------- CVPPP, on files made here
@@ -166,7 +167,7 @@ def plants(tmp_path, monkeypatch):
     for seed, name in enumerate(("plant002", "plant005")):
         write_plant(folder, name, seed)
     monkeypatch.setenv("SPOCO_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(cvppp, "split_names", lambda split: ["plant002", "plant005"])
+    monkeypatch.setattr(cvppp, "split_names", lambda dataset, split: ["plant002", "plant005"])
     monkeypatch.setattr(paths, "shipped", lambda: tmp_path / "nothing")
     monkeypatch.setattr(paths.pooch, "os_cache", lambda name: tmp_path / "nothing")
     return folder
@@ -200,7 +201,7 @@ def test_resized_image_and_labels_stay_aligned(plants):
     dense = cvppp.read_plant(plants, "plant002")
     drawn = dense._replace(image=np.repeat((dense.labels == 2)[None], 3, 0).astype(np.float32))
     for size in (31, 64, 97):
-        s = cvppp.resize(drawn, size)
+        s = resize(drawn, size)
         rows, columns = np.nonzero(s.labels == 2)
         weight = s.image[0] / s.image[0].sum()
         centre = (weight.sum(1) * np.arange(size)).sum(), (weight.sum(0) * np.arange(size)).sum()
@@ -210,7 +211,7 @@ def test_resized_image_and_labels_stay_aligned(plants):
 def test_without_the_data_the_user_is_told_what_to_do(plants, monkeypatch, tmp_path):
     monkeypatch.setenv("SPOCO_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(FileNotFoundError, match="no folder 'cvppp'") as error:
-        data.load("cvppp", "train")
+        list(data.load("cvppp", "train"))
     for part in (str(tmp_path / "elsewhere" / "cvppp"), "plant-phenotyping.org", "SPOCO_DATA"):
         assert part in str(error.value)
 
@@ -219,7 +220,7 @@ def test_without_the_data_the_user_is_told_what_to_do(plants, monkeypatch, tmp_p
 def test_missing_file(plants, kind):
     (plants / f"plant005_{kind}.png").unlink()
     with pytest.raises(FileNotFoundError, match=rf"plant005_{kind}\.png: missing"):
-        data.load("cvppp", "train")
+        list(data.load("cvppp", "train"))
 
 
 def test_missing_folder_of_images(plants):
@@ -227,7 +228,7 @@ def test_missing_folder_of_images(plants):
         file.unlink()
     plants.rmdir()
     with pytest.raises(FileNotFoundError, match=r"A1/plant002_rgb\.png: missing"):
-        data.load("cvppp", "train")
+        list(data.load("cvppp", "train"))
 
 
 @pytest.mark.parametrize("kind", ["rgb", "label", "fg"])
@@ -237,13 +238,13 @@ def test_truncated_file(plants, kind, keep):
     content = path.read_bytes()
     path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
     with pytest.raises(ValueError, match=rf"plant005_{kind}\.png: not a readable PNG"):
-        data.load("cvppp", "train")
+        list(data.load("cvppp", "train"))
 
 
 def test_not_an_image(plants):
     (plants / "plant005_rgb.png").write_text("<html>Please log in</html>")
     with pytest.raises(ValueError, match=r"plant005_rgb\.png: not a readable PNG"):
-        data.load("cvppp", "train")
+        list(data.load("cvppp", "train"))
 
 
 @pytest.mark.parametrize("kind", ["label", "fg"])
@@ -251,19 +252,19 @@ def test_sizes_that_differ(plants, kind):
     path = plants / f"plant005_{kind}.png"
     Image.open(path).crop((0, 0, 40, 53)).save(path)
     with pytest.raises(ValueError, match=rf"plant005_{kind}\.png: size \(53, 40\) differs .*\(53, 50\)"):
-        data.load("cvppp", "train")
+        list(data.load("cvppp", "train"))
 
 
 def test_label_map_with_colours_instead_of_numbers(plants):
     Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(plants / "plant005_label.png")
     with pytest.raises(ValueError, match=r"plant005_label\.png: expected one number per pixel"):
-        data.load("cvppp", "train")
+        list(data.load("cvppp", "train"))
 
 
 def test_no_leaf(plants):
     Image.fromarray(np.zeros(SHAPE, np.uint8)).save(plants / "plant005_label.png")
     with pytest.raises(ValueError, match=r"plant005_label\.png: no leaf"):
-        data.load("cvppp", "train")
+        list(data.load("cvppp", "train"))
 
 
 # ---------------------------------------------------------------------- CVPPP, the real files
@@ -283,19 +284,19 @@ def test_real_splits_are_those_that_came_with_the_files(real):
         pytest.skip("no split.json beside the files")
     splits = json.loads(given_splits.read_text())
     for split in ("train", "val"):
-        assert cvppp.split_names(split) == splits[split]
+        assert split_names("cvppp", split) == splits[split]
 
 
 def test_real_files_of_the_training_and_validation_split_are_there(real):
     folder = real / "training" / "A1"
     for split, count in (("train", 88), ("val", 20)):
-        names = cvppp.split_names(split)
+        names = split_names("cvppp", split)
         assert len(names) == count
         assert all((folder / f"{n}_{kind}.png").is_file() for n in names for kind in ("rgb", "label", "fg"))
 
 
 def test_a_real_plant(real):
-    name = cvppp.split_names("val")[0]
+    name = split_names("cvppp", "val")[0]
     s = cvppp.read_plant(real / "training" / "A1", name)
     assert s.image.shape == (3, 530, 500)
     leaves = np.unique(s.labels)

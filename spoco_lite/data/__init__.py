@@ -1,22 +1,26 @@
 """Data sets, one file each, behind :func:`load`; sparse annotation in :mod:`spoco_lite.data.sparse`."""
 
+import numpy as np
+
 from . import cvppp, rosettes
-from .sample import Sample
+from .sample import Sample, Samples, resize
 from .sparse import keep_objects
+from .splits import SPLITS
 
-DATASETS = {"rosettes": rosettes.load, "cvppp": cvppp.load}
-SPLITS = ("train", "val", "test")
+# Each reads a split in the size of its owner: read(split, **options) -> Samples.
+DATASETS = {"rosettes": rosettes.read, "cvppp": cvppp.read}
 
 
-def load(name: str, split: str, *, size: int | None = None) -> list[Sample]:
-    """All samples of one split of a data set, densely annotated.
+def load(name: str, split: str, *, size: int | tuple[int, ...] | None = None, **options) -> Samples:
+    """All samples of one split of a data set, densely annotated; each is read when it is asked for.
 
     Parameters
     ----------
     name : ``"rosettes"`` (synthetic, always there) or ``"cvppp"`` (real, after registration).
     split : ``"train"``, ``"val"`` or ``"test"``.
-    size : height and width in pixels to which images (antialiased) and labels (nearest) are brought;
-        None keeps the size of the data set.
+    size : in pixels, one number for each axis or one for all: images (smoothly) and labels (nearest) are brought to
+        it. None keeps the size of the data set.
+    options : what the data set's own reader takes.
 
     Example
     -------
@@ -28,9 +32,12 @@ def load(name: str, split: str, *, size: int | None = None) -> list[Sample]:
         raise ValueError(f"data set: found {name!r}; known are {', '.join(sorted(DATASETS))}")
     if split not in SPLITS:
         raise ValueError(f"split: found {split!r}; give one of {', '.join(SPLITS)}")
-    if size is not None and size < 1:
+    samples = DATASETS[name](split, **options)
+    if size is None:
+        return samples
+    if not size or min(np.atleast_1d(size)) < 1:
         raise ValueError(f"size: found {size}; give a number of pixels")
-    return DATASETS[name](split, **({} if size is None else {"size": size}))
+    return Samples(samples.names, lambda one: resize(samples.read(one), size))
 
 
-__all__ = ["Sample", "load", "keep_objects", "DATASETS", "SPLITS"]
+__all__ = ["DATASETS", "SPLITS", "Sample", "Samples", "keep_objects", "load", "resize"]

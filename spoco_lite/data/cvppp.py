@@ -5,16 +5,14 @@ Cite Minervini et al. 2016 and Scharr et al. 2016. Each image has a label map an
 are this project's own, fixed in ``data/splits/cvppp``: the challenge keeps the labels of its test images to itself.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 
-from .paths import find, shipped
-from .sample import Sample
+from .paths import find
+from .sample import Sample, Samples
+from .splits import split_names
 
 HOW = (
     "CVPPP needs a registration: https://www.plant-phenotyping.org/datasets-home. Unpack the training archive of the "
@@ -22,27 +20,13 @@ HOW = (
 )
 
 
-def split_names(split: str) -> list[str]:
-    """Names of the plants of one split, from ``data/splits/cvppp/<split>.txt``; the file's checksum is verified.
-
-    >>> len(split_names("train")), len(split_names("val")), len(split_names("test"))
-    (88, 20, 20)
-    """
-    folder = shipped() / "splits" / "cvppp"
-    text = (folder / f"{split}.txt").read_bytes()
-    expected = dict(line.split()[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
-    if hashlib.sha256(text).hexdigest() != expected[f"{split}.txt"]:
-        raise ValueError(f"{folder / f'{split}.txt'}: not the split file of this release; restore it (git checkout)")
-    return text.decode().split()
-
-
-def load(split: str, *, size: int | None = None) -> list[Sample]:
+def read(split: str) -> Samples:
     """The plants of a split. Labels: 1..K the leaves, 0 the background (dense annotation)."""
     folder = find("cvppp", how=HOW) / "training" / "A1"
-    return [read_plant(folder, name, size=size) for name in split_names(split)]
+    return Samples(split_names("cvppp", split), lambda name: read_plant(folder, name))
 
 
-def read_plant(folder: Path, name: str, *, size: int | None = None) -> Sample:
+def read_plant(folder: Path, name: str) -> Sample:
     """One plant from ``<name>_rgb.png``, ``<name>_label.png`` and ``<name>_fg.png`` in the challenge's layout."""
     folder = Path(folder)
     rgb = _read(folder / f"{name}_rgb.png", "RGB")
@@ -57,20 +41,7 @@ def read_plant(folder: Path, name: str, *, size: int | None = None) -> Sample:
     if not labels.any():
         raise ValueError(f"{folder / f'{name}_label.png'}: no leaf is labelled; leave the image out of the split")
     image = np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) / 255
-    sample = Sample(image, labels, name, foreground)
-    return sample if size is None else resize(sample, size)
-
-
-def resize(sample: Sample, size: int) -> Sample:
-    """Bring a sample to ``size`` x ``size`` pixels: the image smoothly, labels and mask by the nearest pixel."""
-    image = F.interpolate(torch.from_numpy(sample.image)[None], (size, size), mode="bilinear", antialias=True)
-
-    def nearest(x: np.ndarray) -> np.ndarray:
-        rows, columns = (((np.arange(size) + 0.5) * n / size).astype(int) for n in x.shape)
-        return x[rows[:, None], columns]
-
-    foreground = None if sample.foreground is None else nearest(sample.foreground)
-    return Sample(image[0].clamp(0, 1).numpy(), nearest(sample.labels), sample.name, foreground)
+    return Sample(image, labels, name, foreground)
 
 
 def _read(path: Path, mode: str | None) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from spoco_lite.data.sample import Sample
+from spoco_lite.data.sample import Sample, Samples
 from spoco_lite.data.scenery import ground, noise, photograph
 
 SPLITS = {"train": range(0, 40), "val": range(40, 52), "test": range(52, 64)}
@@ -92,29 +92,13 @@ def make_rosette(seed: int, *, size: int = 128) -> Sample:
     return Sample(photograph(rng, image, y, x), labels, f"rosette{seed:03d}", labels > 0)
 
 
-def load(split: str, size: int = 128) -> list[Sample]:
-    """All plants of one split.
+def read(split: str) -> Samples:
+    """The plants of one split: ``"train"`` (40), ``"val"`` (12) or ``"test"`` (12).
 
-    Parameters
-    ----------
-    split
-        ``"train"`` (40 plants), ``"val"`` (12) or ``"test"`` (12).
-    size
-        Height and width in pixels.
-
-    Raises
-    ------
-    ValueError
-        If the split is unknown.
-
-    Examples
-    --------
-    >>> [sample.name for sample in load("val", size=32)][:2]
+    >>> read("val").names[:2]
     ['rosette040', 'rosette041']
     """
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    return [make_rosette(seed, size=size) for seed in SPLITS[split]]
+    return Samples([f"rosette{seed:03d}" for seed in SPLITS[split]], lambda name: make_rosette(int(name[-3:]), size=160))
 
 
 def _grow(rng: np.random.Generator, centre: np.ndarray) -> list[_Leaf]:
