@@ -11,9 +11,11 @@ import math
 import torch
 from torch import Tensor
 
-from .regions import check_batch, squared_distances
+from .regions import check_batch, full_precision, squared_distances
 
-CANDIDATES_PER_ANCHOR = 5  # pixels drawn for each anchor wanted; those too close to an earlier anchor are passed over
+CANDIDATES_PER_ANCHOR = (
+    5  # pixels drawn for each anchor wanted; those too close to an earlier anchor are passed over
+)
 
 
 class GaussianKernel:
@@ -39,7 +41,49 @@ class GaussianKernel:
     def __call__(self, squared_distance: Tensor) -> Tensor:
         # e^-30 = 1e-13 adds nothing to a sum in float32. Smaller numbers would, once squared, be denormal:
         # a CPU computes with these ten times slower.
-        return torch.exp((-self.rate * squared_distance).clamp_min(-30.0))
+        # Rounding can make a distance of 0 a little negative.
+        return torch.exp(-self.rate * squared_distance.clamp(0, 30 / self.rate))
+
+    def overlap_and_mass(self, squared: Tensor, target: Tensor, denominator: str = "squared") -> Tensor:
+        """Of the masks p = phi(squared), with targets q: sums over the pixels of p q, and of p^2 (or of p, if "plain").
+
+        squared, target : (N, K, P); no gradient flows into the target. Returns (2, N, K).
+        """
+        return _OverlapAndMass.apply(squared, target, self, denominator)
+
+
+class _OverlapAndMass(torch.autograd.Function):
+    """With its slope written out: the chain rule through each operation would take three times as long.
+
+    d/dD of a sum of p q + b sum of p^2, at p = exp(-rate D), is -rate p (a q + 2 b p) for each pixel.
+    """
+
+    @staticmethod
+    def forward(ctx, squared: Tensor, target: Tensor, kernel: GaussianKernel, denominator: str) -> Tensor:
+        masks = kernel(squared)
+        ctx.save_for_backward(masks, target)
+        ctx.rate, ctx.denominator = kernel.rate, denominator
+        return torch.stack([_dot(masks, target), mass_of(masks, denominator)])
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        masks, target = ctx.saved_tensors
+        a, b = -ctx.rate * gradient[..., None]
+        if ctx.denominator == "squared":
+            slope = (target * a).addcmul_(masks, 2 * b)
+        else:
+            slope = target * a + b
+        return slope.mul_(masks), None, None, None
+
+
+def _dot(p: Tensor, q: Tensor) -> Tensor:
+    """Sums over the pixels of p q: (N, K, P), (N, K, P) -> (N, K)."""
+    return (p * q).sum(2)
+
+
+def mass_of(masks: Tensor, denominator: str) -> Tensor:
+    """What masks (N, K, P) add to the denominator of Dice: the sums (N, K) of their squares, or plainly of them."""
+    return _dot(masks, masks) if denominator == "squared" else masks.sum(2)
 
 
 def soft_masks(embeddings: Tensor, anchors: Tensor, kernel: GaussianKernel) -> Tensor:
@@ -78,18 +122,22 @@ def draw_anchors(
     *,
     delta_var: float = 0.5,
     max_anchors: int = 20,
+    coverage: float = 0.95,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Unlabelled pixels at random, each at least ``delta_var`` from every earlier one, in f and in g.
 
     Wolny et al. 2022 cover the unlabelled region: draw a pixel, remove all within delta_var of it in f or in g,
     draw from the rest. Drawing from the whole region and passing over those that should have been removed gives the
-    same distribution, needs distances between the drawn pixels only, and no shape that depends on the data. It ends
-    after ``5 * max_anchors`` draws, when nearly all of the region is covered.
+    same distribution, needs distances between the drawn pixels only, and no shape that depends on the data. The
+    ``5 * max_anchors`` pixels drawn also tell how much of the region is covered.
 
     Parameters
     ----------
     emb_f, emb_g : (N, E, *S). labels : (N, *S), -1 where unlabelled. generator : on the embeddings' device.
+    max_anchors : 20 as in the public code.
+    coverage : draw no further once this share of the unlabelled pixels lies near an anchor; 1 draws as long as it can.
+        The public code stops when the rest is less than 5% of the image.
 
     Returns
     -------
@@ -104,6 +152,10 @@ def draw_anchors(
     2
     """
     check_batch(emb_f, labels)
+    if max_anchors < 1 or not 0 < coverage <= 1:
+        raise ValueError(
+            f"max_anchors: found {max_anchors}; give 1 or more; coverage: found {coverage}; give a share above 0"
+        )
     emb_f, emb_g, unlabeled = emb_f.flatten(2), emb_g.flatten(2), labels.flatten(1) < 0
     n, pixels = unlabeled.shape
     if pixels == 0 or n == 0:
@@ -117,8 +169,8 @@ def draw_anchors(
     candidates = torch.searchsorted(cumulative, ranks).clamp_max(pixels - 1)
 
     def close(emb: Tensor) -> Tensor:
-        at = emb.gather(2, candidates[:, None].expand(-1, emb.shape[1], -1))
-        return squared_distances(at.mT, at) < delta_var**2
+        at = full_precision(embeddings_at(emb, candidates))
+        return squared_distances(at, at.mT) < delta_var**2
 
     removes = close(emb_f) | close(emb_g)  # (N, M, M)
     free = (count > 0).expand_as(candidates).clone()
@@ -126,12 +178,42 @@ def draw_anchors(
     chosen, valid = [], []
     for _ in range(max_anchors):  # greedy by nature: the next anchor depends on the earlier ones
         first = torch.where(free, order, len(order)).amin(1, keepdim=True)
-        valid.append(first < len(order))
+        rest = free.to(torch.float32).mean(1, keepdim=True)
+        valid.append((first < len(order)) & (rest > 1 - coverage))
         first = first.clamp_max(len(order) - 1)
         chosen.append(candidates.gather(1, first))
         free &= ~removes.gather(1, first[..., None].expand(-1, 1, len(order)))[:, 0]
         free.scatter_(1, first, False)  # itself, whatever rounding says of its distance to itself
     return torch.cat(chosen, 1), torch.cat(valid, 1)
+
+
+@torch.no_grad()
+def draw_object_pixels(slots: Tensor, sizes: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """One pixel of each region, drawn at random: (N, R) numbers of pixels in the flattened image.
+
+    slots (N, P), sizes (N, R) : as in :class:`spoco_lite.regions.Regions`. A region without pixels gets any pixel.
+
+    >>> draw_object_pixels(torch.tensor([[0, 2, 1, -1]]), torch.ones(1, 3))
+    tensor([[0, 2, 1]])
+    """
+    order = slots.argsort(
+        dim=1, stable=True
+    )  # the unlabelled pixels, then those of region 0, of region 1, ...
+    regions = torch.arange(sizes.shape[1], dtype=slots.dtype, device=slots.device).repeat(len(slots), 1)
+    before = torch.searchsorted(slots.gather(1, order), regions)
+    draws = torch.rand(before.shape, dtype=torch.float64, device=slots.device, generator=generator)
+    places = before + (draws * sizes).long()
+    return order.gather(1, places.clamp_max(slots.shape[1] - 1))
+
+
+def embeddings_at(embeddings: Tensor, pixels: Tensor) -> Tensor:
+    """Embeddings (N, E, P) at numbered pixels (N, A) -> (N, A, E).
+
+    >>> embeddings_at(torch.tensor([[[5.0, 6.0, 7.0]]]), torch.tensor([[2, 0]]))
+    tensor([[[7.],
+             [5.]]])
+    """
+    return embeddings.gather(2, pixels[:, None].expand(-1, embeddings.shape[1], -1)).mT
 
 
 def pixel_numbers(anchors: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:

@@ -111,8 +111,11 @@ class EmbeddingUNet(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = decoder(torch.cat([x, skips.pop()], dim=1))
         # Under autocast the embeddings still leave in float32: distances of .5 between values of 5 need the digits.
-        with torch.autocast(x.device.type, enabled=False):
-            x = self.head(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x)
+        if x.dtype in (torch.bfloat16, torch.float16):
+            with torch.autocast(x.device.type, enabled=False):
+                x = self.head(x.float())
+        else:
+            x = self.head(x)
         return x[(..., *(slice(s) for s in size))]
 
 

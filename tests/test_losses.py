@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from spoco_lite import losses
+from spoco_lite import blocks, losses
 from spoco_lite.losses import LossTerms, SpocoLoss
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
@@ -19,6 +19,7 @@ TERMS = {  # the module's function, its twin, options
     "regularizer": (losses.regularizer_loss, naive.regularizer, {}),
     "instance": (losses.instance_loss, naive.instance, KERNEL),
     "instance_pooled": (losses.instance_loss, naive.instance, KERNEL | {"reduction": "pooled"}),
+    "instance_plain": (losses.instance_loss, naive.instance, KERNEL | {"denominator": "plain"}),
     "instance_wide": (losses.instance_loss, naive.instance, {"delta_var": 1.5, "kernel_threshold": 0.9}),
     "unlabeled_push": (losses.unlabeled_push_loss, naive.unlabeled_push, {"delta_dist": 2.0}),
 }
@@ -91,16 +92,59 @@ def test_twin_on_generated_batches(term, batch):
     agree(function(*batch, **options), twin(*batch, **options), batch[0])
 
 
+@pytest.mark.parametrize("denominator", ["squared", "plain"])
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(batch=batches(), data=st.data())
-def test_consistency_twin_on_generated_batches(batch, data):
+def test_consistency_twin_on_generated_batches(denominator, batch, data):
     emb_f, size = batch[0], batch[1].shape[1:]
     emb_g = emb_f.detach() + 0.3 * embed(*emb_f.shape[:2], size, seed=1)
     place = st.tuples(*(st.integers(0, s - 1) for s in size))
     count = data.draw(st.integers(1, 4))
     anchors = [data.draw(st.lists(place, min_size=count, max_size=count)) for _ in emb_f]
-    ours = losses.consistency_loss(*(emb_f, emb_g, batch[1]), anchors=torch.tensor(anchors), **KERNEL)
-    agree(ours, naive.consistency(emb_f, emb_g, anchors, **KERNEL), emb_f)
+    options = KERNEL | {"denominator": denominator}
+    ours = losses.consistency_loss(*(emb_f, emb_g, batch[1]), anchors=torch.tensor(anchors), **options)
+    agree(ours, naive.consistency(emb_f, emb_g, anchors, **options), emb_f)
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_sampled_pixels_as_anchors_twin(size, monkeypatch):
+    embeddings, labels = embed(1, 2, size), named_labels("not consecutive", size)
+    options = KERNEL | {"anchor": "pixel"}
+    drawn = []
+    draw = losses.draw_object_pixels
+    monkeypatch.setattr(
+        losses, "draw_object_pixels", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1]
+    )
+    ours = losses.instance_loss(embeddings, labels, generator=torch.Generator().manual_seed(3), **options)
+    places = [torch.unravel_index(pixel, size) for pixel in drawn[0][0, 1:]]  # the first is the background's
+    anchors = dict(zip(naive.objects(labels[0]), places))
+    assert all(labels[0][place] == k for k, place in anchors.items())
+    agree(ours, naive.instance(embeddings, labels, anchors=anchors, **KERNEL), embeddings)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(batch=batches())
+def test_blocks_of_pixels_change_nothing(batch):
+    """Cut into blocks of very few pixels, all terms and all gradients stay what they are in one piece."""
+    embeddings, labels = batch
+    weights = dict(zip(WEIGHTS, (1.0, 2.0, 3.0, 5.0, 7.0, 11.0)))  # a term that went astray would not cancel
+    for options in ({}, {"anchor": "pixel", "denominator": "plain", "reduction": "pooled"}):
+        loss, found = SpocoLoss(**weights, **options), []
+        for entries in (8, 1 << 20):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setitem(blocks.BLOCK, "cpu", entries)
+                terms = loss(
+                    embeddings, embeddings.detach() * 1.1, labels, generator=torch.Generator().manual_seed(0)
+                )
+                (gradient,) = torch.autograd.grad(terms.total, embeddings)
+            found.append((*(t.detach() for t in terms), gradient))
+        torch.testing.assert_close(*found, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("term", [*SUPERVISED, "consistency"])
+def test_gradcheck_in_blocks(term, monkeypatch):
+    monkeypatch.setitem(blocks.BLOCK, "cpu", 8)
+    test_gradcheck(term, (2, 3))
 
 
 @pytest.mark.parametrize("term", ["pull", "regularizer", "instance", "unlabeled_push"])
@@ -468,8 +512,15 @@ def test_consistency_refuses(change, message):
 
 
 @pytest.mark.parametrize(
-    "make", [SpocoLoss, partial(losses.instance_loss, *GOOD)], ids=["SpocoLoss", "instance_loss"]
+    "make", [SpocoLoss, partial(losses.instance_loss, *GOOD)], ids=["SpocoLoss", "function"]
 )
-def test_unknown_reduction(make):
-    with pytest.raises(ValueError, match="reduction: found 'sum'"):
-        make(reduction="sum")
+@pytest.mark.parametrize("option", ["reduction", "denominator", "anchor"])
+def test_unknown_choice(make, option):
+    with pytest.raises(ValueError, match=f"{option}: found 'sum'; give one of"):
+        make(**{option: "sum"})
+
+
+@pytest.mark.parametrize("change", [{"max_anchors": 0}, {"coverage": 0.0}, {"coverage": 1.1}])
+def test_anchors_that_cannot_be_drawn(change):
+    with pytest.raises(ValueError, match="max_anchors: found .*coverage: found"):
+        losses.consistency_loss(GOOD[0], GOOD[0], GOOD[1] - 1, **change)

@@ -1,0 +1,92 @@
+"""A training step must not wait for the device: no value is read back, no shape depends on the data.
+
+The meta device has shapes and no values: reading one back, or a shape that follows from values, is an error there.
+"""
+
+import pytest
+import torch
+
+from spoco_lite import blocks
+from spoco_lite.losses import SpocoLoss
+from spoco_lite.unet import EmbeddingUNet, MomentumPair
+
+OPTIONS = [
+    {},
+    {"reduction": "pooled", "denominator": "plain"},
+    {"anchor": "pixel"},
+    {"max_anchors": 3, "coverage": 1.0},
+]
+SIZES = [(24, 20), (6, 8, 10)]
+
+
+def batch(size, device):
+    generator = torch.Generator().manual_seed(0)
+    emb_f, emb_g = torch.randn(2, 2, 4, *size, generator=generator).to(device)
+    labels = torch.randint(-1, 4, (2, *size), generator=generator).to(device)
+    return emb_f.requires_grad_(), emb_g, labels
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["2D", "3D"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("entries", [1024, 1 << 18], ids=["in blocks", "in one piece"])
+def test_the_loss_needs_no_value(size, options, entries, monkeypatch):
+    monkeypatch.setitem(blocks.BLOCK, "cuda", entries)  # what any device but the CPU takes
+    emb_f, emb_g, labels = batch(size, "meta")
+    terms = SpocoLoss(max_objects=3, **options)(emb_f, emb_g, labels)
+    terms.total.backward()
+    assert terms.total.shape == ()
+    assert emb_f.grad.shape == emb_f.shape
+
+
+def test_counting_the_objects_does_need_one():
+    """The check above can fail: without an upper bound, the loss reads the number of objects back."""
+    with pytest.raises((RuntimeError, NotImplementedError), match=r"(?i)meta"):
+        SpocoLoss()(*batch((24, 20), "meta"))
+
+
+def test_a_whole_step_needs_no_value():
+    with torch.device("meta"):
+        pair = MomentumPair(EmbeddingUNet(3, 4, widths=(4, 8)))
+    views, labels = (
+        torch.empty(2, 2, 3, 16, 16, device="meta"),
+        torch.empty(2, 16, 16, dtype=torch.int64, device="meta"),
+    )
+    optimizer = torch.optim.SGD(pair.f.parameters(), lr=0.1)
+    SpocoLoss(max_objects=5)(*pair(*views), labels).total.backward()
+    torch.nn.utils.clip_grad_norm_(pair.f.parameters(), 10.0)
+    optimizer.step()
+    pair.update()
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_loss_is_one_graph(options):
+    """`fullgraph` refuses whatever would send the compiler back to Python."""
+    loss = SpocoLoss(max_objects=3, **options | {"max_anchors": 2})
+    inputs = batch((24, 20), "cpu")
+    compiled = torch.compile(lambda *args: tuple(loss(*args)), fullgraph=True, backend="aot_eager")
+    torch.manual_seed(0)
+    expected = loss(*inputs)
+    torch.manual_seed(0)
+    found = compiled(*inputs)
+    torch.testing.assert_close(found, tuple(expected))
+    gradients = [torch.autograd.grad(terms[0], inputs[0])[0] for terms in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_loss_runs_in_a_cuda_graph_and_without_synchronisation():
+    emb_f, emb_g, labels = batch((64, 64), "cuda")
+    emb_f = emb_f.detach().requires_grad_()
+    loss = SpocoLoss(max_objects=3)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            loss(emb_f, emb_g, labels).total.backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        terms = loss(emb_f, emb_g, labels)
+        terms.total.backward()
+    graph.replay()
+    assert all(t.isfinite() for t in terms)
