@@ -18,7 +18,7 @@ RUN, TRAINED, UNSEEN = "cvppp-10", "plant109", "plant129"
 record, pair = load_run(RUN), load_model(RUN)
 config = record["config"]
 (trained,) = (s for s in data.load(config["dataset"], "train") if s.name == TRAINED)
-told = data.keep_objects(trained, config["fraction"], seed=config["seed"])
+told = data.plan_annotation([trained], fraction=config["fraction"], seed=config["seed"]).apply(trained)
 (unseen,) = (s for s in data.load(config["dataset"], "val") if s.name == UNSEEN)
 
 embedding = embedding_rgb(embed(pair.g, unseen.image, size=config["size"]))

@@ -1,9 +1,10 @@
-"""``python -m spoco_lite train|evaluate``: the loop and the scores from the command line."""
+"""``python -m spoco_lite data|train|evaluate``: the data sets, the loop and the scores from the command line."""
 
 import argparse
 import dataclasses
 import sys
 
+from .data import command as data_command
 from .evaluate import evaluate_run
 from .train import Config, train
 
@@ -14,8 +15,19 @@ def main(arguments: list[str] | None = None) -> int:
 
     trainer = commands.add_parser("train", help="train a run, or go on with one that was stopped")
     trainer.add_argument("folder", help="where the run is kept, for example runs/cvppp-10")
+    trainer.add_argument(
+        "--data-option",
+        dest="data_options",
+        action="append",
+        type=_pair,
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the data set's reader, such as path=leaves or background=0; may be given several times",
+    )
     for field in dataclasses.fields(Config):
-        kind = {"type": field.type}
+        if field.name == "data_options":
+            continue
+        kind = {"type": int if field.type == int | None else field.type}
         if field.type is bool:
             kind = {"action": argparse.BooleanOptionalAction}
         elif field.type == tuple[int, ...]:
@@ -29,12 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
     scorer.add_argument("--split", default="val", help="train, val or test; default: val")
 
     scorer.add_argument("--tuning-images", type=int, default=12, help="training images that choose the decoder")
+    data_command.add_arguments(commands)
 
-    given = vars(parser.parse_args(arguments))
+    parsed = parser.parse_args(arguments)
+    if parsed.command == "data":
+        return data_command.run(parsed)
+    given = vars(parsed)
     command, folder = given.pop("command"), given.pop("folder")
     try:
         if command == "train":
             given["widths"] = tuple(given["widths"])
+            given["data_options"] = dict(given["data_options"])
             record = train(Config(**given), folder)
             print(f"{folder}: {record['steps']} steps in {record['seconds']} s")
         else:
@@ -47,6 +64,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\nstopped; the same command goes on from the last checkpoint in {folder}", file=sys.stderr)
         return 130
     return 0
+
+
+def _pair(text: str) -> tuple[str, str | int]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"found {text!r}; give KEY=VALUE")
+    try:
+        return key, int(value)
+    except ValueError:
+        return key, value
 
 
 if __name__ == "__main__":

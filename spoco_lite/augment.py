@@ -1,12 +1,26 @@
 """Two views of one image: geometry shared, photometry drawn independently for f and for g.
 
-The views stay aligned pixel by pixel, so that the same pixel can be an anchor in both. Augmentation is kornia's.
-Strengths are those of the public code for leaves: crops of 70 to 100% of the area, flips, colour jitter, grey, blur.
+The views stay aligned pixel by pixel, so that the same pixel can be an anchor in both. Works on whole batches, in 2D
+and 3D, on the device of the images.
+
+Geometry is one affine map per image, so that the image is interpolated once, and labels are looked up as the integers
+that they are (kornia's maps take labels as float32, resample at every step, and offer no masks in 3D). A window never
+reaches outside the image: nothing is filled in, neither mirrored objects nor labels that nobody gave.
+Photometry is kornia's, with Poisson noise added, which kornia lacks.
 """
+
+import math
 
 import kornia.augmentation as K
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Axes along which a scene may be mirrored, and axes that may change places; counted from the last.
+SYMMETRIES = {"plane": (3, 2), "volume": (3, 3), "upright": (1, 1)}
+PHOTOMETRY = ("colour", "microscopy")
+STEEPEST = math.pi / 4  # with the quarter turns, every direction
+STRETCH = 0.8, 1.25  # ratio of the scales along Y and X, torchvision's and kornia's way to say it
 
 
 def standardize(images: Tensor) -> Tensor:
@@ -21,35 +35,37 @@ def standardize(images: Tensor) -> Tensor:
     return (images - mean) / std.clamp_min(1e-5)
 
 
-def _geometry(size: int) -> K.AugmentationSequential:
-    return K.AugmentationSequential(
-        K.RandomResizedCrop((size, size), scale=(0.7, 1.0), ratio=(0.8, 1.25), cropping_mode="slice"),
-        K.RandomHorizontalFlip(p=0.5),
-        K.RandomVerticalFlip(p=0.5),
-        data_keys=["input", "mask"],
-        extra_args={"mask": {"resample": "nearest", "align_corners": None}},
-    )
-
-
-def _photometry(channels: int) -> torch.nn.Sequential:
-    colour = [K.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.5), K.RandomGrayscale(p=0.2)]
-    intensity = [K.RandomBrightness((0.6, 1.4), p=0.5), K.RandomContrast((0.6, 1.4), p=0.5)]
-    blur = K.RandomGaussianBlur((5, 5), (0.1, 2.0), p=0.5)
-    return torch.nn.Sequential(*(colour if channels == 3 else intensity), blur)
-
-
-def two_views(images: Tensor, labels: Tensor, *, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def two_views(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    size: int | tuple[int, ...],
+    seed: int,
+    scale: tuple[float, float] = (0.8, 1.25),
+    symmetry: str = "plane",
+    photometry: str = "colour",
+) -> tuple[Tensor, Tensor, Tensor]:
     """Two augmented, standardised views of a batch and the labels that belong to both.
 
     Parameters
     ----------
-    images : (N, C, Y, X), float32 in [0, 1]. labels : (N, Y, X), int64; every value is kept or dropped, none invented.
-    size : height and width of the views in pixels.
+    images : (N, C, *S), float32 in [0, 1]; *S is (Y, X) or (Z, Y, X).
+    labels : (N, *S), int64; every value is kept or dropped, none invented.
+    size : of the views in pixels, one number for each axis or one for all.
     seed : all that is random follows from it; the global random state is left as it was.
+    scale : least and most pixels of the image for one of the view. No window exceeds its image: in an image of the
+        view's own size the most is 1, and an image smaller than 0.8 of it is refused. Nothing is padded.
+    symmetry : ``"plane"``: mirrored along every axis, turned in (Y, X), the choice for 2D and for volumes whose slices
+        are thicker than their pixels; ``"volume"``: turned in space too, for cubic voxels; ``"upright"``: mirrored
+        left to right only, for photographs of streets. Quarter turns need views of equal length along the axes that
+        change places. Further rotation, up to 45 degrees in (Y, X), goes as far as the window stays in the image.
+    photometry : ``"colour"``: colour jitter and grey (brightness and contrast where there are not three channels),
+        blur; strengths of the public code for leaves. ``"microscopy"``: intensity, gamma, blur in the plane, Poisson
+        and read-out noise. The kinds are those of the public code for nuclei, the strengths are this module's.
 
     Returns
     -------
-    view_f, view_g (N, C, size, size), labels (N, size, size).
+    view_f, view_g (N, C, *size), labels (N, *size).
 
     Example
     -------
@@ -58,18 +74,144 @@ def two_views(images: Tensor, labels: Tensor, *, size: int, seed: int) -> tuple[
     >>> view_f.shape, cropped.shape, torch.equal(view_f, view_g)
     (torch.Size([2, 3, 32, 32]), torch.Size([2, 32, 32]), False)
     """
-    if images.ndim != 4 or labels.shape != (images.shape[0], *images.shape[2:]):
-        raise ValueError(
-            "two_views: expected images (N, C, Y, X) and labels (N, Y, X), "
-            f"found {tuple(images.shape)} and {tuple(labels.shape)}"
-        )
+    size = _check(images, labels, size, scale, symmetry, photometry)
     devices = [images.device] if images.is_cuda else []
     with torch.random.fork_rng(devices), torch.no_grad():
-        torch.manual_seed(seed)
-        crops, mask = _geometry(size)(images, labels[:, None].to(images.dtype))
-        # Two flips and a transposition make all eight symmetries of the square, without resampling.
-        swap = (torch.rand(len(images), device=images.device) < 0.5)[:, None, None, None]
-        crops, mask = (torch.where(swap, x.mT, x) for x in (crops, mask))
-        photometry = _photometry(images.shape[1])
-        view_f, view_g = (standardize(photometry(crops).clamp(0, 1)) for _ in range(2))
-    return view_f, view_g, mask[:, 0].round().long()
+        torch.random.default_generator.manual_seed(seed)
+        if images.is_cuda:
+            with torch.cuda.device(images.device):
+                torch.cuda.manual_seed(seed)
+        windows = draw_windows(len(images), tuple(labels.shape[1:]), size, scale=scale, symmetry=symmetry)
+        crops, labels = look_through(images, labels, windows, size)
+        change = microscopy if photometry == "microscopy" else colour
+        view_f, view_g = (standardize(change(crops)) for _ in range(2))
+    return view_f, view_g, labels
+
+
+def _check(images, labels, size, scale, symmetry, photometry) -> tuple[int, ...]:
+    if images.ndim not in (4, 5) or labels.shape != (images.shape[0], *images.shape[2:]):
+        raise ValueError(
+            "two_views: expected images (N, C, Y, X) and labels (N, Y, X), or (N, C, Z, Y, X) and (N, Z, Y, X), "
+            f"found {tuple(images.shape)} and {tuple(labels.shape)}"
+        )
+    shape = tuple(labels.shape[1:])
+    size = (size,) * len(shape) if isinstance(size, int) else tuple(size)
+    if len(size) != len(shape) or min(size) < 1:
+        raise ValueError(f"size: found {size}; the images have {len(shape)} axes, give a number of pixels for each")
+    if not 0 < scale[0] <= scale[1]:
+        raise ValueError(f"scale: found {scale}; give the least and the most pixels of the image for one of the view")
+    if any(s < v * scale[0] for s, v in zip(shape, size)):
+        raise ValueError(
+            f"size: an image of {shape} is smaller than the smallest window, {scale[0]} times the view's {size}; "
+            "ask for smaller views, or resize the images"
+        )
+    for name, value, known in (("symmetry", symmetry, SYMMETRIES), ("photometry", photometry, PHOTOMETRY)):
+        if value not in known:
+            raise ValueError(f"{name}: found {value!r}; known are {', '.join(known)}")
+    if symmetry == "volume" and len(shape) == 2:
+        raise ValueError("symmetry: 'volume' is for images with three axes; take 'plane'")
+    return size
+
+
+# ---------------------------------------------------------------------- geometry
+
+
+def draw_windows(
+    n: int,
+    shape: tuple[int, ...],
+    size: tuple[int, ...],
+    *,
+    scale: tuple[float, float] = (0.8, 1.25),
+    symmetry: str = "plane",
+) -> Tensor:
+    """What n views look at: affine maps (n, D, D + 1), as :func:`torch.nn.functional.affine_grid` takes them.
+
+    Drawn on the CPU from the global generator, so that every device gets the same. Arguments as in :func:`two_views`.
+    """
+    d = len(shape)
+    mirrored, exchanged = SYMMETRIES[symmetry]
+    shape, lengths = torch.tensor(shape, dtype=torch.float32), torch.tensor(size, dtype=torch.float32)
+    axis = torch.arange(d).repeat(n, 1)  # the image's axis that the view's axis shows
+    if len(set(size[-exchanged:])) == 1:
+        axis[:, -exchanged:] = torch.rand(n, exchanged).argsort(1) + d - exchanged
+    sign = torch.where(torch.rand(n, d) < 0.5, -1.0, 1.0)
+    sign[:, :-mirrored] = 1
+    room = shape[axis]
+
+    most = (room / lengths).amin(1).clamp(max=scale[1])
+    spacing = (scale[0] + (most - scale[0]) * torch.rand(n))[:, None].repeat(1, d)
+    stretch = torch.empty(n).uniform_(*(math.log(r) / 2 for r in STRETCH)).exp()
+    spacing[:, -2] *= stretch
+    spacing[:, -1] /= stretch
+    spacing = spacing.minimum(room / lengths)
+
+    window = spacing * lengths
+    angle = torch.empty(n).uniform_(-1, 1) * _steepest(window[:, -2:], room[:, -2:])
+    if symmetry == "upright":
+        angle = angle * 0
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.eye(d).repeat(n, 1, 1)
+    turn[:, -2:, -2:] = torch.stack([cos, -sin, sin, cos], -1).view(n, 2, 2)
+    reach = (turn.abs() @ window[..., None])[..., 0]  # of the turned window along the axes
+    centre = (torch.rand(n, d) - 0.5) * (room - reach).clamp_min(0)
+
+    exchange = torch.zeros(n, d, d).scatter_(1, axis[:, None], sign[:, None])
+    linear = exchange @ turn @ torch.diag_embed(spacing) * lengths / shape[:, None]
+    offset = exchange @ centre[..., None] * 2 / shape[:, None]
+    return torch.cat([linear.flip(1, 2), offset.flip(1)], 2)  # affine_grid counts axes from the last
+
+
+def _steepest(window: Tensor, room: Tensor) -> Tensor:
+    """The largest angle, up to STEEPEST, by which windows (n, 2) can be turned inside rooms (n, 2)."""
+    diagonal = torch.linalg.vector_norm(window, dim=1, keepdim=True)
+    # Turned by a, a window reaches diagonal * cos(a - lean) along an axis.
+    lean = torch.atan2(window.flip(1), window)
+    limit = lean - (room / diagonal).clamp(max=1).acos()
+    limit = torch.where(room >= diagonal, STEEPEST, limit)
+    return limit.amin(1).clamp(0, STEEPEST)
+
+
+def look_through(
+    images: Tensor, labels: Tensor, windows: Tensor, size: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """The views of images (N, C, *S), linearly interpolated, and of labels (N, *S), from the nearest pixel."""
+    n, shape = len(images), labels.shape[1:]
+    grid = F.affine_grid(windows.to(images.device), [n, 1, *size], align_corners=False)
+    views = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    index = torch.zeros(1, dtype=torch.long, device=images.device)
+    for k, length in enumerate(shape):
+        place = ((grid[..., -1 - k] + 1) * (length / 2)).floor().long().clamp(0, length - 1)
+        index = index * length + place
+    return views, labels.flatten(1).gather(1, index.flatten(1)).view(n, *size)
+
+
+# ---------------------------------------------------------------------- photometry
+
+
+def colour(images: Tensor) -> Tensor:
+    """A change of light and colour, (N, C, *S) -> the same, in [0, 1]; slices of a volume are changed alike."""
+    jitter = [K.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.5), K.RandomGrayscale(p=0.2)]
+    if images.ndim == 5 or images.shape[1] != 3:
+        jitter = [K.RandomBrightness((0.6, 1.4), p=0.5), K.RandomContrast((0.6, 1.4), p=0.5)]
+    return _by_slice(nn.Sequential(*jitter, K.RandomGaussianBlur((5, 5), (0.1, 2.0), p=0.5)), images)
+
+
+def microscopy(images: Tensor) -> Tensor:
+    """A change of exposure and focus, and new noise, (N, C, *S) -> the same, in [0, 1]."""
+    optics = nn.Sequential(
+        K.RandomContrast((0.7, 1.3), p=0.5),
+        K.RandomGamma((0.7, 1.4), p=0.5),
+        K.RandomGaussianBlur((5, 5), (0.1, 1.5), p=0.5),
+    )
+    images = _by_slice(optics, images).clamp(0, 1)
+    some = (len(images),) + (1,) * (images.ndim - 1)
+    photons = torch.empty(some).uniform_(math.log(30), math.log(300)).exp().to(images.device)  # where a pixel is 1
+    counted = torch.rand(some).lt(0.5).to(images.device)
+    images = torch.where(counted, torch.poisson(images * photons) / photons, images)
+    deviation = torch.empty(some).uniform_(-0.04, 0.04).clamp_min(0).to(images.device)  # 0 for every second image
+    return (images + deviation * torch.randn_like(images)).clamp(0, 1)
+
+
+def _by_slice(change: nn.Module, images: Tensor) -> Tensor:
+    """kornia's 2D photometry on volumes too: slices as channels, so that one draw holds for a whole volume."""
+    return change(images.flatten(1, -3)).view_as(images).clamp(0, 1)

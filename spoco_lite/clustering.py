@@ -13,8 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy import ndimage
 from torch import Tensor
 
 from .points import centred, check_positive, hdbscan_clusters, largest_first, mean_shift, squared_distances
@@ -29,7 +30,7 @@ def segment(
     *,
     cluster: Clusterer = mean_shift,
     foreground: Tensor | None = None,
-    background: Literal["largest", "none"] = "largest",
+    background: Literal["largest", "none"] | Tensor = "largest",
     min_size: int = 16,
 ) -> Tensor:
     """Cluster the pixels of an embedding image into a label image: 0 background, 1..K objects, the largest first.
@@ -38,15 +39,16 @@ def segment(
     ----------
     embedding : (E, *S) floating point, S two or three axes.
     cluster : a clusterer. Set its parameters with `functools.partial`, as in `partial(mean_shift, radius=1.0)`.
-    foreground : (*S) bool, or None. With a mask only its pixels are clustered, and each belongs to an object:
-        those that the clusterer calls noise, or that form too small a cluster, join the object that is nearest
-        in space.
-    background : what is background without a mask. "largest": the largest cluster, and noise. "none": noise
-        only, each cluster is an object. With a mask, background is what lies outside it.
+    foreground : (*S) bool, or None. With a mask only its pixels are clustered, and each belongs to an object: a
+        patch of pixels that the clusterer calls noise, or whose cluster is too small, joins the object that
+        most of its neighbours belong to.
+    background : what is background without a mask, besides noise. "largest": the largest cluster. "none": no cluster.
+        (*S) bool: annotated background, such as a few strokes; a cluster is background if they mark it at
+        least half as densely as the whole image. With a mask, background is what lies outside it.
     min_size : a smaller cluster, in pixels, is not an object.
 
     Returns labels (*S) int64 on the device of `embedding`.
-    Raises ValueError for wrong shapes and dtypes, values that are not finite, and an unknown `background`.
+    Raises ValueError for wrong shapes and dtypes, values that are not finite, and an unknown or empty `background`.
 
     >>> embedding = torch.zeros(2, 12, 12)
     >>> embedding[0, 2:8, 2:8] = 4.0
@@ -55,21 +57,51 @@ def segment(
     """
     _check_image(embedding, "embedding")
     check_positive(min_size=min_size)
-    if background not in ("largest", "none"):
-        raise ValueError(f"background must be 'largest' or 'none', found {background!r}")
-    inside = _inside(foreground, embedding)
+    inside = _mask(foreground, embedding, "foreground")
     found = largest_first(cluster(embedding[:, inside].T))
-    if foreground is None and background == "largest":
-        found = (found - 1).clamp(min=-1)
+    if foreground is None:
+        found = largest_first(_without_background(found, background, embedding))
     sizes = torch.bincount(found[found >= 0])
     found[found >= (sizes >= min_size).sum()] = -1  # they are sorted by size: the small ones come last
     labels = torch.zeros(embedding.shape[1:], dtype=torch.int64, device=embedding.device)
     labels[inside] = found + 1
     if foreground is not None and labels.any():
-        empty = (labels == 0).cpu().numpy()
-        source = distance_transform_edt(empty, return_distances=False, return_indices=True)
-        labels = labels[tuple(torch.from_numpy(source).to(labels))] * inside
+        labels = torch.from_numpy(_join_neighbours(labels.cpu().numpy(), inside.cpu().numpy())).to(
+            labels.device
+        )
     return labels
+
+
+def _without_background(found: Tensor, background: str | Tensor, embedding: Tensor) -> Tensor:
+    """Clusters (P,), the largest first, with those of the background made noise."""
+    if isinstance(background, Tensor):
+        marked = _mask(background, embedding, "background").flatten()
+        if not marked.any():
+            raise ValueError("background marks no pixel; mark some, or say 'largest' or 'none'")
+        clusters = int(found.max()) + 1
+        sizes, marks = (torch.bincount(f[f >= 0], minlength=clusters) for f in (found, found[marked]))
+        dropped = marks / sizes >= 0.5 * marked.float().mean()
+        return torch.where(dropped[found], -1, found) if clusters else found
+    if background not in ("largest", "none"):
+        raise ValueError(f"background must be 'largest', 'none' or a mask, found {background!r}")
+    return torch.where(found == 0, -1, found) if background == "largest" else found
+
+
+def _join_neighbours(labels: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Each patch of pixels `inside` without a label takes the label that most of its neighbours have."""
+    patches, count = ndimage.label((labels == 0) & inside)
+    if not count:
+        return labels
+    votes = np.zeros((count + 1, labels.max() + 1), np.int64)
+    for axis in range(labels.ndim):
+        patch, label = np.moveaxis(patches, axis, 0), np.moveaxis(labels, axis, 0)
+        for here, there in ((patch[:-1], label[1:]), (patch[1:], label[:-1])):
+            touching = (here > 0) & (there > 0)
+            np.add.at(votes, (here[touching], there[touching]), 1)
+    joined = np.where(patches > 0, votes.argmax(1)[patches], labels)
+    # What touches no object, an island of noise in the mask, joins the one that is nearest in space.
+    nearest = ndimage.distance_transform_edt(joined == 0, return_distances=False, return_indices=True)
+    return joined[tuple(nearest)] * inside
 
 
 WHOLE_IMAGE = partial(mean_shift, radius=1.0)  # what lies far from every mode is background
@@ -81,7 +113,7 @@ def consistency_clustering(
     *,
     cluster: Clusterer = WHOLE_IMAGE,
     foreground: Tensor | None = None,
-    background: Literal["largest", "none"] = "largest",
+    background: Literal["largest", "none"] | Tensor = "largest",
     min_size: int = 16,
     delta_var: float = 0.5,
     anchors_per_object: int = 20,
@@ -129,29 +161,33 @@ def consistency_clustering(
             f"emb_f and emb_g must show one image, found {tuple(emb_f.shape)} and {tuple(emb_g.shape)}"
         )
     labels = segment(emb_f, cluster=cluster, foreground=foreground, background=background, min_size=min_size)
-    inside = _inside(foreground, emb_g)
+    inside = _mask(foreground, emb_g, "foreground")
     points, candidate = centred(emb_g[:, inside].T), labels[inside]
     generator = torch.Generator().manual_seed(seed)
     kept = torch.zeros(int(labels.max()) + 1, dtype=torch.bool, device=labels.device)
     for k in range(1, len(kept)):
         (members,) = torch.where(candidate == k)
         drawn = torch.randint(len(members), (anchors_per_object,), generator=generator).to(members.device)
-        near = squared_distances(points[members[drawn]], points) < (2 * delta_var) ** 2
-        shared = near[:, members].count_nonzero(dim=1)
+        drawn = members[drawn]
+        # Whatever lies near an anchor is no farther from the mean than the farthest anchor and the radius together.
+        to_mean = squared_distances(points[members].mean(dim=0, keepdim=True), points)[0].clamp_min(0).sqrt()
+        (others,) = torch.where(to_mean <= 1.001 * (to_mean[drawn].max() + 2 * delta_var))
+        near = squared_distances(points[drawn], points[others]) < (2 * delta_var) ** 2
+        shared = near[:, candidate[others] == k].count_nonzero(dim=1)
         iou = shared / (near.count_nonzero(dim=1) + len(members) - shared)
         kept[k] = iou.quantile(0.5) >= iou_threshold
     return torch.where(kept, kept.cumsum(0), 0)[labels]
 
 
-def _inside(foreground: Tensor | None, embedding: Tensor) -> Tensor:
-    if foreground is None:
+def _mask(mask: Tensor | None, embedding: Tensor, name: str) -> Tensor:
+    if mask is None:
         return torch.ones(embedding.shape[1:], dtype=torch.bool, device=embedding.device)
-    if foreground.dtype != torch.bool or foreground.shape != embedding.shape[1:]:
+    if mask.dtype != torch.bool or mask.shape != embedding.shape[1:]:
         raise ValueError(
-            f"foreground must be a bool tensor of shape {tuple(embedding.shape[1:])}, like the image, "
-            f"found {foreground.dtype} {tuple(foreground.shape)}"
+            f"{name} must be a bool tensor of shape {tuple(embedding.shape[1:])}, like the image, "
+            f"found {mask.dtype} {tuple(mask.shape)}"
         )
-    return foreground.to(embedding.device)
+    return mask.to(embedding.device)
 
 
 def _check_image(embedding: Tensor, name: str) -> None:

@@ -103,8 +103,9 @@ def evaluate_run(name: str | Path, *, split: str = "val", tuning_images: int = 1
     folder = run_folder(name)
     record, pair = load_run(folder), load_model(folder)
     dataset, size = record["config"]["dataset"], record["config"]["size"]
-    samples = list(data.load(dataset, split))
-    training = list(data.load(dataset, "train")[:tuning_images])
+    options = record["config"].get("data_options", {})
+    samples = list(data.load(dataset, split, **options))
+    training = list(data.load(dataset, "train", **options)[:tuning_images])
     ways = [WHOLE_IMAGE] if samples[0].foreground is None else [WITH_MASK, WHOLE_IMAGE]
     record["scores"], record["tuning"] = {}, {}
     for way in ways:

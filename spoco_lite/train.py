@@ -30,8 +30,11 @@ class Config:
     """Everything that decides a run. Defaults: the public code's for leaves where it has one; others say why."""
 
     dataset: str = "rosettes"
-    fraction: float = 1.0  # of the objects of each image that are annotated
-    background: bool = False  # whether the background is annotated too (dense annotation)
+    data_options: dict = dataclasses.field(default_factory=dict)  # of the data set's reader, such as {"path": ...}
+    annotate: str = "per image"  # this and the next three: what is annotated (data.annotation.plan_annotation)
+    fraction: float = 1.0
+    number: int | None = None  # of objects, instead of the fraction
+    background: str = "none"  # "all" makes the annotation dense
     seed: int = 0
     size: int = 256  # height and width of the views, in pixels
     batch: int = 4
@@ -68,14 +71,22 @@ class Training:
         self.config, self.folder = config, Path(folder)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # Larger than the views: crops of 70% of the area keep their detail.
-        dense = list(data.load(config.dataset, "train", size=round(config.size * 1.25)))
-        samples = [
-            data.keep_objects(s, config.fraction, seed=config.seed, background=config.background) for s in dense
-        ]
+        dense = list(data.load(config.dataset, "train", size=round(config.size * 1.25), **config.data_options))
+        self.plan = data.plan_annotation(
+            dense,
+            config.annotate,
+            fraction=config.fraction if config.number is None else None,
+            number=config.number,
+            seed=config.seed,
+            background=config.background,
+        )
+        samples = [self.plan.apply(s) for s in dense]
+        if not config.consistency:  # the only term that learns from an image without any annotation
+            samples = [s for s in samples if (s.labels >= 0).any()]
         self._check(samples)
         self.images = torch.from_numpy(np.stack([s.image for s in samples])).to(self.device)
         self.labels = torch.from_numpy(np.stack([_renumbered(s.labels) for s in samples])).to(self.device)
-        self.description = _describe(config, dense, samples)
+        self.description = _describe(config, self.plan, dense, samples)
         self.pair = build_pair(dataclasses.asdict(config)).to(self.device, memory_format=torch.channels_last)
         self.loss = SpocoLoss(
             delta_var=config.delta_var,
@@ -93,6 +104,7 @@ class Training:
         self.changes: list[dict] = []
         self.provenance = provenance()  # of the start: the checkout may move on while a run trains
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.plan.write(self.folder / "annotation.json")
 
     @staticmethod
     def _check(samples: list) -> None:
@@ -141,7 +153,8 @@ class Training:
         """Train from wherever the run stands to the last step; returns the record that it wrote to ``run.json``."""
         config = self.config
         self.resume()
-        validation = list(data.load(config.dataset, "val", size=config.size)[: config.validation_images])
+        validation = data.load(config.dataset, "val", size=config.size, **config.data_options)
+        validation = list(validation[: config.validation_images])
         started, sums = time.perf_counter() - self.seconds, None
         bar = tqdm(total=config.steps, initial=self.step, disable=not progress, desc=self.folder.name, unit="step")
         while self.step < config.steps:
@@ -280,19 +293,17 @@ def _renumbered(labels: np.ndarray) -> np.ndarray:
     return (inverse.reshape(labels.shape) - np.searchsorted(values, 1) + 1) * (labels > 0) + np.minimum(labels, 0)
 
 
-def _describe(config: Config, dense: list, samples: list) -> dict:
+def _describe(config: Config, plan: data.Plan, dense: list, samples: list) -> dict:
     """What the run was trained on, and what it cost to annotate."""
-
-    def objects(s) -> int:
-        return len(np.unique(s.labels[s.labels > 0]))
-
+    cost = plan.cost(dense)
     names = "\n".join(s.name for s in samples) + "\n"
     return {
         "dataset": config.dataset,
         "split": "train",
         "images": len(samples),
-        "objects": sum(map(objects, dense)),
-        "annotated_objects": sum(map(objects, samples)),
-        "annotated_pixels": round(float(np.mean([(s.labels >= 0).mean() for s in samples])), 4),
+        "annotated_images": cost.annotated_images,
+        "objects": cost.objects,
+        "annotated_objects": cost.annotated_objects,
+        "annotated_pixels": round(cost.annotated_pixels / cost.pixels, 4),
         "checksum": hashlib.sha256(names.encode()).hexdigest(),
     }

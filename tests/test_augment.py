@@ -1,84 +1,142 @@
 """Two views: one geometry for images and labels, two photometries, and no label that was not there."""
 
+import hashlib
+import subprocess
+import sys
+
 import pytest
 import torch
 from scipy import ndimage
 
-from spoco_lite import augment
-from spoco_lite.augment import standardize, two_views
+from spoco_lite.augment import colour, draw_windows, look_through, microscopy, standardize, two_views
+
+PLANE, VOLUME = (60, 60), (20, 40, 40)
 
 
-def blobs(n=3, channels=3, size=60):
+def blobs(n=3, channels=3, shape=PLANE):
     """Smooth label blobs -1..4 and images that encode them: each label has a grey level of its own."""
-    noise = torch.rand(n, size, size, generator=torch.Generator().manual_seed(0)).numpy()
-    smooth = torch.from_numpy(ndimage.gaussian_filter(noise, (0, 5, 5), mode="nearest"))
-    low, high = smooth.amin((1, 2), keepdim=True), smooth.amax((1, 2), keepdim=True)
+    noise = torch.rand(n, *shape, generator=torch.Generator().manual_seed(0)).numpy()
+    smooth = torch.from_numpy(ndimage.gaussian_filter(noise, (0, *(5,) * len(shape)), mode="nearest"))
+    low, high = (smooth.flatten(1).aminmax(dim=1)[k].view(-1, *(1,) * len(shape)) for k in (0, 1))
     labels = ((smooth - low) / (high - low) * 5.999).long() - 1
-    images = ((labels + 2) / 8.0)[:, None].expand(-1, channels, -1, -1).contiguous()
-    return images, labels
+    return ((labels + 2) / 8.0)[:, None].repeat_interleave(channels, 1), labels
+
+
+def coordinates(n, shape):
+    """Each channel holds the place of a pixel's centre along one axis: (n, D, *S)."""
+    places = torch.meshgrid(*(torch.arange(length) + 0.5 for length in shape), indexing="ij")
+    return torch.stack(places)[None].repeat(n, *(1,) * (len(shape) + 1))
 
 
 # ---------------------------------------------------------------------- geometry
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("seed", range(6))
-def test_labels_and_both_views_are_aligned(channels, seed):
+@pytest.mark.parametrize(
+    ("channels", "shape", "size"), [(1, PLANE, (48, 48)), (3, PLANE, (48, 48)), (1, VOLUME, (16, 32, 32))]
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_and_both_views_are_aligned(channels, shape, size, seed):
     """In a view, every pixel that lies off the outlines has the grey level of its label."""
-    images, labels = blobs(channels=channels)
-    view_f, view_g, cropped = two_views(images, labels, size=48, seed=seed)
+    images, labels = blobs(channels=channels, shape=shape)
+    view_f, view_g, cropped = two_views(images, labels, size=size, seed=seed)
     for view in (view_f, view_g):
         for picture, y in zip(view.mean(1), cropped):
-            inner = ndimage.minimum_filter(y.numpy(), 9) == ndimage.maximum_filter(
-                y.numpy(), 9
-            )  # blur reaches so far
-            levels = [picture[torch.from_numpy(inner) & (y == k)] for k in y.unique()]
-            levels = [level for level in levels if len(level)]
-            assert len(levels) > 1
+            low, high = (f(y.numpy(), 9) for f in (ndimage.minimum_filter, ndimage.maximum_filter))
+            inner = torch.from_numpy(low == high)  # blur reaches so far
+            for axis in range(inner.ndim):  # what lies outside the view is not seen by its labels, but by the blur
+                inner.movedim(axis, 0)[[0, 1, 2, 3, -4, -3, -2, -1]] = False
+            levels = [level for k in y.unique() if len(level := picture[inner & (y == k)])]
+            assert levels
             assert all(level.max() - level.min() < 0.05 for level in levels)
             means = [level.mean() for level in levels]
             assert means == sorted(means)
 
 
-def test_there_is_no_shift_between_image_and_labels():
-    """Images and labels that hold their own coordinates: after cropping and flipping these differ by rounding only."""
-    row, column = torch.meshgrid(torch.arange(60), torch.arange(60), indexing="ij")
-    for coordinate in (row, column):
-        images = coordinate.float().expand(8, 1, 60, 60)
-        torch.manual_seed(0)
-        crops, labels = augment._geometry(48)(images, images)
-        difference = (crops - labels).flatten(1)
-        assert difference.abs().max() < 0.8
-        assert difference.mean(1).abs().max() < 0.1
+@pytest.mark.parametrize("symmetry", ["plane", "volume", "upright"])
+@pytest.mark.parametrize("shape", [(60, 50), (20, 40, 44)])
+def test_image_and_labels_show_the_same_place_and_none_outside(shape, symmetry):
+    """Images and labels that hold their own coordinates differ by half a pixel at most, and not on average."""
+    if symmetry == "volume" and len(shape) == 2:
+        pytest.skip("a plane has no third axis")
+    size = (16,) * len(shape) if symmetry == "volume" else tuple(length * 4 // 5 for length in shape)
+    places = coordinates(64, shape)
+    torch.manual_seed(0)
+    windows = draw_windows(64, shape, size, symmetry=symmetry)
+    for axis in range(len(shape)):
+        labels = places[:, axis].long()
+        views, seen = look_through(places, labels, windows, size)
+        difference = views[:, axis] - (seen + 0.5)
+        assert difference.abs().max() <= 0.5 + 1e-3
+        assert difference.mean().abs() < 0.05  # of one window it may be anything: all pixels lie alike in the image's
+    # Without clamping at the border: the windows themselves stay inside.
+    corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * len(shape))
+    reached = torch.einsum("nij,kj->nki", windows[..., :-1], corners) + windows[..., -1][:, None]
+    assert reached.abs().max() <= 1 + 1e-5
+    assert reached.abs().flatten(1).amax(1).min() > 0.3
 
 
-def test_all_symmetries_of_the_square_occur():
-    """Four quarters with four labels tell the eight symmetries apart."""
-    labels = torch.zeros(1, 40, 40, dtype=torch.long)
-    labels[:, :20, :20], labels[:, :20, 20:], labels[:, 20:, :20] = 1, 2, 3
-    images = torch.zeros(1, 1, 40, 40)
-    seen = set()
-    for seed in range(60):
-        crop = two_views(images, labels, size=32, seed=seed)[2][0]
-        seen.add(tuple(crop[[2, 2, -3, -3], [2, -3, 2, -3]].tolist()))
-    assert len(seen) == 8
+def test_the_window_is_the_naive_one():
+    """Without rotation and stretch, by slicing: an image of the view's own size is only mirrored and turned."""
+    images, labels = torch.rand(8, 2, 24, 24), torch.randint(-1, 9, (8, 24, 24))
+    windows = draw_windows(8, (24, 24), (24, 24), scale=(1.0, 1.0))
+    windows = windows.round()  # stretch makes one axis shorter than 24: bring it back to the image's own
+    windows[..., -1] = 0
+    assert (windows[..., :2].abs().sum(1) == 1).all()
+    views, seen = look_through(images, labels, windows, (24, 24))
+    for image, label, view, cropped in zip(images, labels, views, seen):
+        ways = [(x, y) for k in range(4) for x, y in ((image.rot90(k, (1, 2)), label.rot90(k)),)]
+        ways += [(x.flip(2), y.flip(1)) for x, y in ways]
+        assert [torch.equal(y, cropped) and torch.allclose(x, view, atol=1e-5) for x, y in ways].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "shape", "expected"),
+    [("plane", (2, 2), 8), ("upright", (2, 2), 2), ("plane", (2, 2, 2), 16), ("volume", (2, 2, 2), 48)],
+)
+def test_all_symmetries_occur_and_no_other(symmetry, shape, expected):
+    """Corners with a label each tell the symmetries of the square and of the cube apart."""
+    labels = torch.arange(2 ** len(shape)).view(1, *shape)
+    for axis in range(1, len(shape) + 1):
+        labels = labels.repeat_interleave(10, axis)
+    labels = labels.repeat(500, *(1,) * len(shape))
+    cropped = two_views(labels[:, None] / 8.0, labels, size=16, seed=0, symmetry=symmetry, scale=(1.2, 1.25))[2]
+    for axis in range(1, len(shape) + 1):
+        cropped = cropped.index_select(axis, torch.tensor([1, 14]))
+    assert len(cropped.flatten(1).unique(dim=0)) == expected
+
+
+def test_thick_slices_are_never_mixed_with_the_plane():
+    """A view's slice shows one depth of the image, whatever happens in the plane; nor are proportions lost."""
+    places = coordinates(32, (24, 64, 64))
+    torch.manual_seed(0)
+    windows = draw_windows(32, (24, 64, 64), (16, 48, 48))
+    views, _ = look_through(places, places[:, 0].long(), windows, (16, 48, 48))
+    depth = views[:, 0].flatten(2)
+    assert (depth.amax(2) - depth.amin(2)).max() < 1e-3
+    assert (views[:, 1:, 0] - views[:, 1:, -1]).abs().max() < 1e-3
+    pixels = torch.linalg.det(windows[:, :2, :2]).abs().sqrt() * 64 / 48
+    slices = windows[:, 2, 2].abs() * 24 / 16
+    assert (slices / pixels - 1).abs().max() < 0.13
+    assert slices.min() >= 0.8 - 1e-5 and slices.max() <= 1.25 + 1e-5 and slices.std() > 0.1
 
 
 # ---------------------------------------------------------------------- labels
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_no_label_is_invented(seed):
-    labels = torch.randint(0, 4, (2, 50, 50), generator=torch.Generator().manual_seed(seed))
-    labels = torch.tensor([-1, 0, 7, 100_003])[labels]
-    _, _, cropped = two_views(torch.rand(2, 3, 50, 50), labels, size=40, seed=seed)
+@pytest.mark.parametrize("shape", [(50, 50), (12, 50, 50)])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_label_is_invented(shape, seed):
+    """Also where float32 has no room for them: beyond 2**24 neighbours would become one."""
+    values = torch.tensor([-1, 0, 7, 2**24 + 1, 2**53 + 1])
+    labels = values[torch.randint(0, 5, (2, *shape), generator=torch.Generator().manual_seed(seed))]
+    _, _, cropped = two_views(torch.rand(2, 1, *shape), labels, size=(8, 40, 40)[-len(shape) :], seed=seed)
     assert cropped.dtype == torch.int64
-    assert set(cropped.unique().tolist()) == {-1, 0, 7, 100_003}
+    assert set(cropped.unique().tolist()) == set(values.tolist())
 
 
 @pytest.mark.parametrize("label", [-1, 0, 5])
 def test_a_uniform_label_map_stays_uniform(label):
-    """Nothing is padded with 0, which would mean background."""
+    """Nothing is padded: neither with 0, which would mean background, nor with -1."""
     for seed in range(8):
         cropped = two_views(torch.rand(2, 3, 40, 40), torch.full((2, 40, 40), label), size=48, seed=seed)[2]
         assert (cropped == label).all()
@@ -86,40 +144,70 @@ def test_a_uniform_label_map_stays_uniform(label):
 
 # ---------------------------------------------------------------------- randomness and photometry
 
+BY_SEED = """
+import hashlib, torch
+from spoco_lite.augment import two_views
+images, labels = torch.linspace(0, 1, 2 * 12 * 24 * 24).view(2, 1, 12, 24, 24), torch.arange(2 * 12 * 24 * 24)
+views = two_views(images, labels.view(2, 12, 24, 24), size=(10, 20, 20), seed=3, photometry="microscopy")
+result = hashlib.sha256(b"".join(v.numpy().tobytes() for v in views)).hexdigest()
+"""
 
-def test_everything_follows_from_the_seed_and_the_global_state_is_left_alone():
-    images, labels = blobs()
+
+def test_another_process_gives_the_same_views():
+    here: dict = {}
+    exec(BY_SEED, here)
+    command = [sys.executable, "-c", f"import torch; torch.manual_seed(9)\n{BY_SEED}\nprint(result)"]
+    there = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert there == here["result"] != hashlib.sha256(b"").hexdigest()
+
+
+@pytest.mark.parametrize("photometry", ["colour", "microscopy"])
+@pytest.mark.parametrize(("shape", "size"), [(PLANE, 48), (VOLUME, (16, 32, 32))])
+def test_everything_follows_from_the_seed_and_nothing_else_changes(photometry, shape, size):
+    images, labels = blobs(shape=shape)
+    before = images.clone(), labels.clone()
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
-    first = two_views(images, labels, size=48, seed=3)
+    first = two_views(images, labels, size=size, seed=3, photometry=photometry)
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(6)
-    again, other = two_views(images, labels, size=48, seed=3), two_views(images, labels, size=48, seed=4)
+    again, other = (two_views(images, labels, size=size, seed=s, photometry=photometry) for s in (3, 4))
     assert all(torch.equal(a, b) for a, b in zip(first, again))
     assert not any(torch.equal(a, b) for a, b in zip(first, other))
-
-
-def test_inputs_are_not_changed():
-    images, labels = blobs()
-    before = images.clone(), labels.clone()
-    two_views(images, labels, size=48, seed=0)
     assert torch.equal(images, before[0]) and torch.equal(labels, before[1])
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_views_differ_and_are_standardised(channels):
-    generator = torch.Generator().manual_seed(0)
-    images, labels = (
-        torch.rand(8, channels, 40, 40, generator=generator),
-        torch.zeros(8, 40, 40, dtype=torch.long),
-    )
-    view_f, view_g, _ = two_views(images, labels, size=32, seed=0)
+@pytest.mark.parametrize("photometry", ["colour", "microscopy"])
+@pytest.mark.parametrize(("channels", "shape"), [(1, (40, 40)), (3, (40, 40)), (1, (3, 40, 40)), (2, (6, 40, 40))])
+def test_views_differ_and_are_standardised(channels, shape, photometry):
+    images = torch.rand(8, channels, *shape, generator=torch.Generator().manual_seed(0))
+    size = (*shape[:-2], 32, 32)
+    labels = torch.zeros(8, *shape, dtype=torch.long)
+    view_f, view_g, _ = two_views(images, labels, size=size, seed=0, photometry=photometry)
     different = [not torch.allclose(f, g) for f, g in zip(view_f, view_g)]
     assert sum(different) >= 6  # each of two photometries may leave an image as it is
+    axes = tuple(range(2, images.ndim))
     for view in (view_f, view_g):
-        assert view.shape == (8, channels, 32, 32) and view.dtype == torch.float32
-        torch.testing.assert_close(view.mean((2, 3)), torch.zeros(8, channels), atol=1e-4, rtol=0)
-        torch.testing.assert_close(view.std((2, 3), correction=0), torch.ones(8, channels), atol=1e-3, rtol=0)
+        assert view.shape == (8, channels, *size) and view.dtype == torch.float32
+        torch.testing.assert_close(view.mean(axes), torch.zeros(8, channels), atol=1e-4, rtol=0)
+        torch.testing.assert_close(view.std(axes, correction=0), torch.ones(8, channels), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("change", [colour, microscopy])
+@pytest.mark.parametrize("shape", [(16, 16), (5, 16, 16)])
+def test_photometry_keeps_the_range_and_changes_a_volume_as_one(change, shape):
+    torch.manual_seed(0)
+    images = torch.linspace(0, 1, 64).view(64, 1, *(1,) * len(shape)).repeat(1, 1, *shape)
+    changed = change(images)
+    assert changed.shape == images.shape and changed.isfinite().all()
+    assert changed.min() >= 0 and changed.max() <= 1
+    means = changed.flatten(1).mean(1)
+    assert (means - images.flatten(1).mean(1)).abs().max() > 0.1
+    assert torch.corrcoef(torch.stack([means, images.flatten(1).mean(1)]))[0, 1] > 0.7
+    if change is microscopy:  # every second image gets counted photons, every second one read-out noise
+        assert 0.5 < (changed.flatten(1).std(1) > 1e-3).float().mean() < 0.95
+    else:
+        assert changed.flatten(1).std(1).max() < 1e-5
 
 
 @pytest.mark.parametrize("size", [(5, 6), (3, 5, 6)], ids=["2D", "3D"])
@@ -134,10 +222,29 @@ def test_standardize_works_per_image_and_channel(size):
             torch.testing.assert_close(result[n, c], expected, atol=1e-4, rtol=1e-4)
 
 
+# ---------------------------------------------------------------------- bad arguments
+
+
 @pytest.mark.parametrize(
     ("images", "labels"),
-    [((2, 3, 8, 8), (2, 8, 9)), ((2, 3, 8, 8), (8, 8)), ((3, 8, 8), (8, 8)), ((1, 1, 4, 8, 8), (1, 4, 8, 8))],
+    [((2, 3, 8, 8), (2, 8, 9)), ((2, 3, 8, 8), (8, 8)), ((3, 8, 8), (8, 8)), ((1, 1, 4, 8, 8), (1, 8, 8))],
 )
 def test_wrong_shapes(images, labels):
     with pytest.raises(ValueError, match="two_views: expected"):
         two_views(torch.zeros(images), torch.zeros(labels).long(), size=8, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": (9, 20, 20)}, r"image of \(7, 30, 30\) is smaller than .* 0.8 times the view's \(9, 20, 20\)"),
+        ({"size": (8, 8)}, "images have 3 axes"),
+        ({"size": 0}, "images have 3 axes"),
+        ({"size": 7, "scale": (1.2, 0.8)}, "scale: found"),
+        ({"size": 7, "symmetry": "cube"}, "symmetry: found 'cube'; known are plane, volume, upright"),
+        ({"size": 7, "photometry": "color"}, "photometry: found 'color'; known are colour, microscopy"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        two_views(torch.zeros(1, 1, 7, 30, 30), torch.zeros(1, 7, 30, 30).long(), seed=0, **options)

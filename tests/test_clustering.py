@@ -280,6 +280,61 @@ def naive_consistency(candidates, emb_g, delta_var):
     return medians
 
 
+def pieces_of_background(shape=(40, 44)):
+    """The scene, with a background that has fallen into two clusters, and a few strokes across both."""
+    embedding, truth = scene(shape)
+    half = torch.zeros(shape, dtype=torch.bool)
+    half[..., : shape[-1] // 2] = True
+    embedding[:, (truth == 0) & half] += 3.0
+    strokes = torch.zeros(shape, dtype=torch.bool)
+    strokes[..., ::13, :] = True
+    return embedding, truth, strokes & (truth == 0)
+
+
+def test_annotated_background_is_found_however_many_clusters_it_has():
+    embedding, truth, strokes = pieces_of_background()
+    assert same_partition(segment(embedding, background=strokes).flatten(), truth.flatten())
+    assert not same_partition(segment(embedding, background="largest").flatten(), truth.flatten())
+
+
+def test_a_stray_mark_does_not_make_an_object_background():
+    embedding, truth, strokes = pieces_of_background()
+    y, x = (truth == 1).nonzero()[0]
+    strokes[y, x] = True
+    assert same_partition(segment(embedding, background=strokes).flatten(), truth.flatten())
+
+
+@pytest.mark.parametrize(
+    ("background", "message"),
+    [
+        (torch.zeros(40, 44, dtype=torch.bool), "background marks no pixel"),
+        (torch.zeros(40, 43, dtype=torch.bool), r"background must be a bool tensor of shape \(40, 44\)"),
+        ("biggest", "background must be 'largest', 'none' or a mask, found 'biggest'"),
+    ],
+)
+def test_bad_background(background, message):
+    with pytest.raises(ValueError, match=message):
+        segment(scene((40, 44))[0], background=background)
+
+
+@SHAPES
+def test_a_patch_of_noise_joins_the_object_that_most_of_its_neighbours_belong_to(shape):
+    """By nearest pixels it would be cut in two; a leftover is one thing."""
+    embedding, truth = scene(shape)
+    labels = torch.ones(shape, dtype=torch.int64)
+    labels[..., 20:] = 2
+    labels[..., 5:9, 18:24] = 3  # two columns in object 1, four in object 2, too small to stay
+    points = torch.nn.functional.one_hot(labels - 1, 3).movedim(-1, 0) * 4.0
+
+    def cluster(points):
+        return largest_first(points.argmax(dim=1))
+
+    found = segment(points, cluster=cluster, foreground=torch.ones(shape, dtype=torch.bool), min_size=200)
+    patch = found[labels == 3].unique()
+    assert patch.tolist() == found[labels == 2].unique().tolist()
+    assert found.unique().numel() == 2
+
+
 @pytest.mark.parametrize("shape", [(24, 28), (3, 24, 20)], ids=["2D", "3D"])
 def test_consistency_naive_twin(shape):
     embedding, labels = scene(shape)

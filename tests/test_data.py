@@ -1,96 +1,17 @@
-"""Splits, the sparse sampler, and the loader of the real leaves on small files in the owner's layout."""
+"""Splits, and the loader of the real leaves on small files in the owner's layout."""
 
 import hashlib
 import json
 import os
 from pathlib import Path
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from PIL import Image
 
 from spoco_lite import data
-from spoco_lite.data import Sample, cvppp, keep_objects, paths, resize, rosettes, splits
+from spoco_lite.data import cvppp, paths, resize, rosettes, splits
 from spoco_lite.data.splits import split_names
-
-# ---------------------------------------------------------------------- sparse annotation
-
-
-def sample(*objects, name="plant", shape=(12, 10)):
-    """An image whose pixels belong in turn to the background and to the given objects."""
-    labels = np.resize([0, *objects], shape).astype(np.int64)
-    return Sample(np.zeros((3, *shape), np.float32), labels, name)
-
-
-def kept(s, fraction, **options):
-    labels = keep_objects(s, fraction, **options).labels
-    return set(labels[labels > 0].tolist())
-
-
-@settings(max_examples=50, deadline=None, derandomize=True)
-@given(
-    objects=st.lists(st.integers(1, 500), min_size=1, max_size=25, unique=True),
-    fractions=st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)).map(sorted),
-    seed=st.integers(0, 9),
-)
-def test_fraction_at_least_one_and_nested(objects, fractions, seed):
-    s = sample(*objects)
-    few, more = (kept(s, f, seed=seed) for f in fractions)
-    assert few <= more <= set(objects)
-    for fraction, found in zip(fractions, (few, more)):
-        assert len(found) == max(1, round(fraction * len(objects)))
-
-
-@pytest.mark.parametrize("background", [False, True])
-def test_only_the_labels_of_kept_objects_stay(background):
-    s = sample(3, 9, 40)
-    s.labels[0, :4] = -1
-    before = s.labels.copy()
-    sparse = keep_objects(s, 0.34, background=background)
-    (k,) = set(sparse.labels[sparse.labels > 0].tolist())
-    expected = np.where((before == k) | (background & (before == 0)), before, -1)
-    assert np.array_equal(sparse.labels, expected)
-    assert sparse.labels.dtype == np.int64
-    assert np.array_equal(s.labels, before)  # the dense sample is not touched
-    assert sparse.image is s.image and sparse.name == s.name
-
-
-def test_all_objects_and_the_background_are_the_dense_labels():
-    s = sample(3, 9, 40)
-    assert np.array_equal(keep_objects(s, 1.0, background=True).labels, s.labels)
-
-
-def test_the_choice_depends_on_seed_and_name_only():
-    objects = range(1, 21)
-
-    def choices():
-        return [kept(sample(*objects, name=name), 0.3, seed=seed) for seed in (0, 1) for name in "ab"]
-
-    first = choices()
-    assert choices() == first
-    assert len(set(map(frozenset, first))) == 4
-    assert kept(sample(*objects, name="a", shape=(7, 90)), 0.3) == first[0]
-
-
-def test_every_object_is_as_likely():
-    counts = sum(
-        np.isin(range(1, 11), list(kept(sample(*range(1, 11), name=str(i)), 0.2))) for i in range(1000)
-    )
-    assert counts == pytest.approx([200] * 10, abs=5 * np.sqrt(1000 * 0.2 * 0.8))
-
-
-@pytest.mark.parametrize("fraction", [0, -0.1, 1.01, float("nan")])
-def test_fraction_is_checked(fraction):
-    with pytest.raises(ValueError, match="fraction: found"):
-        keep_objects(sample(1), fraction)
-
-
-def test_an_image_without_objects_is_named():
-    with pytest.raises(ValueError, match="empty: the image has no object"):
-        keep_objects(sample(name="empty"), 0.5)
-
 
 # ---------------------------------------------------------------------- names and splits
 

@@ -1,14 +1,17 @@
-"""Data sets, one file each, behind :func:`load`; sparse annotation in :mod:`spoco_lite.data.sparse`."""
+"""Data sets, one file each, behind :func:`load`; sparse annotation in :mod:`spoco_lite.data.annotation`."""
 
 import numpy as np
 
-from . import cvppp, rosettes
+from . import bbbc038, bbbc050, cityscapes, cvppp, folder, ovules, rosettes, vnc
+from .annotation import Cost, Plan, plan_annotation
 from .sample import Sample, Samples, resize
-from .sparse import keep_objects
 from .splits import SPLITS
 
 # Each reads a split in the size of its owner: read(split, **options) -> Samples.
-DATASETS = {"rosettes": rosettes.read, "cvppp": cvppp.read}
+DATASETS = {
+    module.__name__.rpartition(".")[2]: module.read
+    for module in (rosettes, cvppp, bbbc038, bbbc050, ovules, vnc, cityscapes, folder)
+}
 
 
 def load(name: str, split: str, *, size: int | tuple[int, ...] | None = None, **options) -> Samples:
@@ -16,11 +19,13 @@ def load(name: str, split: str, *, size: int | tuple[int, ...] | None = None, **
 
     Parameters
     ----------
-    name : ``"rosettes"`` (synthetic, always there) or ``"cvppp"`` (real, after registration).
+    name : a key of ``DATASETS``. Synthetic and always there: ``"rosettes"``. Real, to be fetched:
+        ``"cvppp"``, ``"bbbc038"``, ``"bbbc050"``, ``"ovules"``, ``"vnc"``, ``"cityscapes"``. Your own: ``"folder"``.
     split : ``"train"``, ``"val"`` or ``"test"``.
     size : in pixels, one number for each axis or one for all: images (smoothly) and labels (nearest) are brought to
         it. None keeps the size of the data set.
-    options : what the data set's own reader takes.
+    options : what the data set's own reader takes: ``target="cells"`` of ``ovules``, ``classes="car"`` of
+        ``cityscapes``, ``path=...`` and the meaning of the values of ``folder``.
 
     Example
     -------
@@ -40,4 +45,4 @@ def load(name: str, split: str, *, size: int | tuple[int, ...] | None = None, **
     return Samples(samples.names, lambda one: resize(samples.read(one), size))
 
 
-__all__ = ["DATASETS", "SPLITS", "Sample", "Samples", "keep_objects", "load", "resize"]
+__all__ = ["DATASETS", "SPLITS", "Cost", "Plan", "Sample", "Samples", "load", "plan_annotation", "resize"]

@@ -5,18 +5,25 @@ the same plant at every ``size``. Leaves follow each other by the golden angle; 
 lie on top. A leaf is an implicit shape, a half width given along a bent midrib. From it come the mask, the
 antialiased edge, the veins, the shading, and the soft shadow on whatever lies below. All leaves of a plant
 have nearly one colour, and the moss on the soil is green too: colour alone finds neither leaves nor plant.
+What ships in ``data/rosettes``, 64 plants at 160 x 160 pixels, was written by :func:`write`.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
+from spoco_lite.data.files import read_array
+from spoco_lite.data.paths import shipped
 from spoco_lite.data.sample import Sample, Samples
 from spoco_lite.data.scenery import ground, noise, photograph
 
 SPLITS = {"train": range(0, 40), "val": range(40, 52), "test": range(52, 64)}
 """The seeds of each split; no seed is in two of them."""
+
+SHIPPED_SIZE = 160  # pixels
 
 _GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
 _STATIONS = 512  # points along a midrib at which the half width is tabulated
@@ -93,12 +100,31 @@ def make_rosette(seed: int, *, size: int = 128) -> Sample:
 
 
 def read(split: str) -> Samples:
-    """The plants of one split: ``"train"`` (40), ``"val"`` (12) or ``"test"`` (12).
+    """The plants of one split, from ``data/rosettes``: ``"train"`` (40), ``"val"`` (12) or ``"test"`` (12).
 
     >>> read("val").names[:2]
     ['rosette040', 'rosette041']
     """
-    return Samples([f"rosette{seed:03d}" for seed in SPLITS[split]], lambda name: make_rosette(int(name[-3:]), size=160))
+    folder = shipped() / "rosettes"
+
+    def one(name: str) -> Sample:
+        image, labels = (read_array(folder / kind / f"{name}.png") for kind in ("images", "labels"))
+        labels = labels.astype(np.int64)
+        image = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 255
+        return Sample(image, labels, name, labels > 0)
+
+    return Samples([f"rosette{seed:03d}" for seed in SPLITS[split]], one)
+
+
+def write(folder: Path | None = None) -> None:
+    """Write all as ``images/<name>.png`` and ``labels/<name>.png`` (value = leaf), by default to ``data/rosettes``."""
+    for seed in (seed for seeds in SPLITS.values() for seed in seeds):
+        sample = make_rosette(seed, size=SHIPPED_SIZE)
+        arrays = {"images": np.rint(sample.image.transpose(1, 2, 0) * 255), "labels": sample.labels}
+        for kind, array in arrays.items():
+            path = (folder or shipped() / "rosettes") / kind / f"{sample.name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array.astype(np.uint8)).save(path, optimize=True)
 
 
 def _grow(rng: np.random.Generator, centre: np.ndarray) -> list[_Leaf]:
@@ -198,13 +224,8 @@ def _shadow(leaf: _Leaf, y: np.ndarray, x: np.ndarray, light: np.ndarray) -> np.
 
 
 def _paint(
-    leaf: _Leaf,
-    y: np.ndarray,
-    x: np.ndarray,
-    light: np.ndarray,
-    tint: np.ndarray,
-    folds: np.ndarray,
-    blotches: np.ndarray,
+    leaf: _Leaf, y: np.ndarray, x: np.ndarray, light: np.ndarray,
+    tint: np.ndarray, folds: np.ndarray, blotches: np.ndarray,
 ) -> np.ndarray:
     """Colour (3, rows, columns) of a leaf: tilted halves, bulges between the veins, pale midrib and stalk."""
     t, u = _frame(leaf, y, x)

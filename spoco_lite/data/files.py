@@ -1,0 +1,249 @@
+"""Image files as arrays: reading them (zarr only where it is installed), images to float32, label maps to int64."""
+
+import logging
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import tifffile
+from PIL import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".h5", ".hdf5", ".npy", ".zarr")
+"""The file name endings that can be read, in lower or upper case."""
+
+
+def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, colours: bool = False) -> np.ndarray:
+    """The numbers of a file, as they are stored. Every error of this module names the file.
+
+    Parameters
+    ----------
+    path : its ending (``SUFFIXES``) says what it is. PNG and JPEG may also lie in a zip file: give a ``zipfile.Path``.
+    key : name of the data set inside an HDF5 or zarr file; not needed if there is only one.
+    colours : what a palette PNG gives: its indices, which are the objects of a label map (False), or its colours.
+
+    Returns
+    -------
+    PNG, JPEG: (Y, X), or (Y, X, 2 to 4) with colours or alpha. Pillow reads colours of 16 bits as 8 bits.
+    TIFF: the pages are the first axis; a channel axis named in the file's metadata becomes the first axis.
+    HDF5, npy, zarr: the shape in the file.
+
+    Raises FileNotFoundError for a missing file; ValueError for an unknown ending, an unreadable or truncated file, a
+    key that is missing inside, or zarr that is not installed.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "leaf.npy"
+    >>> np.save(path, np.arange(6).reshape(2, 3))
+    >>> read_array(path).shape, type(open_array(path)).__name__
+    ((2, 3), 'memmap')
+    """
+    path = _checked(path)
+    if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        with _names(path):
+            return _read_picture(path, colours)
+    if path.suffix.lower() in (".tif", ".tiff"):
+        with _names(path), _strict_tifffile(), tifffile.TiffFile(path) as file:
+            return _channels_first(file.series[0].asarray(), file)
+    array = open_array(path, key=key)
+    with _names(path):
+        return np.array(array[()])
+
+
+def open_array(path: str | Path, *, key: str | None = None) -> np.ndarray | h5py.Dataset:
+    """What :func:`read_array` gives, read from disk only where it is sliced, if the format allows it.
+
+    npy and uncompressed TIFF: a read-only memory map. HDF5: the data set. zarr: the array. Else: the array, read.
+
+    The errors are those of :func:`read_array`.
+    """
+    path = _checked(path)
+    kind = path.suffix.lower()
+    if kind == ".npy":
+        with _names(path):
+            return np.load(path, mmap_mode="r")
+    if kind in (".h5", ".hdf5"):
+        with _names(path):
+            file, found = h5py.File(path, "r"), []
+            file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        return file[_only(found, key, path)]
+    if kind == ".zarr":
+        return _open_zarr(path, key)
+    if kind in (".tif", ".tiff"):
+        with _names(path), _strict_tifffile(), tifffile.TiffFile(path) as file:
+            if file.series[0].dataoffset is not None and not file.pages.first.is_tiled:
+                return _channels_first(tifffile.memmap(path, mode="r"), file)
+    return read_array(path)
+
+
+def as_image(array: np.ndarray, path: str | Path, *, ndim: int) -> np.ndarray:
+    """An image of ``ndim`` (2 or 3) spatial axes as float32 (C, *S) in [0, 1].
+
+    * Channels are the last axis (1 to 4 of them; the second of 2 and the fourth of 4 are alpha, and dropped), or else
+      the first (1 to 4, all kept). Without a channel axis C is 1.
+    * uint8 is divided by 255, bool is 0 or 1. Any other type has no known range: each channel is scaled by its own 0.1
+      and 99.9 percentiles and clipped (by minimum and maximum if the two are equal); a constant channel becomes 0.
+
+    ``path`` is for the error: a ValueError for other shapes, empty images, NaN and infinity.
+
+    >>> as_image(np.array([[0, 51, 255]], np.uint8), "grey.png", ndim=2).round(2)
+    array([[[0. , 0.2, 1. ]]], dtype=float32)
+    >>> as_image(np.zeros((8, 6, 4), np.uint8), "rgba.png", ndim=2).shape
+    (3, 8, 6)
+    """
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{path}: found values of type {array.dtype}; an image needs integers or floats")
+    if array.ndim == ndim:
+        channels = array[None]
+    elif array.ndim == ndim + 1 and 1 <= array.shape[-1] <= 4:
+        opaque = {2: 1, 4: 3}.get(array.shape[-1], array.shape[-1])
+        channels = np.moveaxis(array[..., :opaque], -1, 0)
+    elif array.ndim == ndim + 1 and 1 <= array.shape[0] <= 4:
+        channels = array
+    else:
+        raise ValueError(
+            f"{path}: found shape {array.shape}; an image of {ndim} axes has that many, "
+            "or one more, the first or the last, with 1 to 4 channels"
+        )
+    if not channels.size:
+        raise ValueError(f"{path}: found shape {array.shape}; the image is empty")
+    image = np.array(channels, dtype=np.float32, order="C")  # a copy: it is scaled in place below
+    if array.dtype.kind == "b":
+        return image
+    if array.dtype == np.uint8:
+        return image / 255
+    if not np.isfinite(image).all():
+        raise ValueError(f"{path}: {(~np.isfinite(image)).sum()} values are NaN or infinite; replace them")
+    for channel in image:
+        low, high = np.percentile(channel, (0.1, 99.9))
+        if low == high:
+            low, high = channel.min(), channel.max()
+        channel -= low
+        channel /= max(high - low, np.finfo(np.float32).tiny)
+    return image.clip(0, 1)
+
+
+def as_labels(
+    array: np.ndarray, path: str | Path, *, background: int | None = 0, unlabeled: int | None = None
+) -> np.ndarray:
+    """A label map of any integer type as int64 of the same shape: k > 0 objects, 0 background, -1 unlabelled.
+
+    Objects keep their numbers, which may be of any size and need not be consecutive.
+
+    Parameters
+    ----------
+    array : (Y, X) or (Z, Y, X), integers, bools, or floats that are whole numbers.
+    background, unlabeled : the value that means annotated background, or not annotated; None if there is none.
+
+    Raises ValueError, naming ``path``: colours instead of numbers, NaN, fractions, numbers from 2**63 on, JPEG (it
+    changes values), or a value below 1 that is neither of the two.
+
+    >>> as_labels(np.array([[0, 7, 255]], np.uint8), "cells.png", background=255, unlabeled=0)
+    array([[-1,  7,  0]])
+    """
+    if background is not None and background == unlabeled:
+        raise ValueError(f"background and unlabeled: both are {background}; a value means one of them")
+    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+        raise ValueError(f"{path}: JPEG changes values, and so the objects; save label maps as PNG")
+    if array.ndim in (3, 4) and array.shape[-1] in (2, 3, 4):
+        raise ValueError(
+            f"{path}: found shape {array.shape}, so colours; a label map needs one number per pixel. "
+            "If each colour is an object, np.unique(a.reshape(-1, a.shape[-1]), axis=0, return_inverse=True)[1]"
+            ".reshape(a.shape[:-1]) numbers them"
+        )
+    if array.dtype.kind not in "buif" or array.ndim not in (2, 3) or not array.size:
+        raise ValueError(
+            f"{path}: found shape {array.shape} of type {array.dtype}; a label map has 2 or 3 axes of integers"
+        )
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.trunc(array))).all():
+        raise ValueError(f"{path}: label values are fractions, NaN or infinite; object numbers must be whole")
+    # Compared as Python integers: NumPy would round a float or unsigned bound.
+    if int(array.max()) >= 2**63 or int(array.min()) < -(2**63):
+        raise ValueError(f"{path}: label values up to {int(array.max())}; the largest that fits is 2**63 - 1")
+    given = array.astype(np.int64)
+    is_background, is_unlabeled = (
+        np.zeros(given.shape, bool) if value is None else given == value for value in (background, unlabeled)
+    )
+    stray = (given < 1) & ~(is_background | is_unlabeled)
+    if stray.any():
+        values = np.unique(given[stray])
+        some = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+        raise ValueError(
+            f"{path}: label values {some} are below 1, and neither background ({background}) nor "
+            f"unlabeled ({unlabeled}); say which of the two they mean"
+        )
+    return np.where(is_background, 0, np.where(is_unlabeled, -1, given))
+
+
+def _checked(path: str | Path | zipfile.Path) -> Path | zipfile.Path:
+    """The path of an existing file of a known kind."""
+    path = path if isinstance(path, zipfile.Path) else Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"{path}: ending {path.suffix!r} is not known; convert to one of {', '.join(SUFFIXES)}"
+        )
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    return path
+
+
+@contextmanager
+def _names(path: Path | zipfile.Path) -> Iterator[None]:
+    """Whatever a damaged file makes a reader raise becomes a ValueError that names the file."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"cannot be read ({type(error).__name__}: {error})"
+        raise ValueError(f"{path}: {reason}; is it complete? Copy or unpack it again") from error
+
+
+@contextmanager
+def _strict_tifffile() -> Iterator[None]:
+    """Of a truncated file tifffile logs an error and gives the pages that are left: here it raises."""
+    errors: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: errors.append(record.getMessage())
+    log = logging.getLogger("tifffile")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+    if errors:
+        raise ValueError(errors[0])
+
+
+def _channels_first(array: np.ndarray, file: tifffile.TiffFile) -> np.ndarray:
+    axes = file.series[0].axes  # for example ZCYX, as ImageJ saves it
+    return np.moveaxis(array, axes.index("C"), 0) if "C" in axes and len(axes) == array.ndim else array
+
+
+def _read_picture(path: Path | zipfile.Path, colours: bool) -> np.ndarray:
+    with path.open("rb") as stream, Image.open(stream) as image:
+        if image.mode in ("CMYK", "YCCK", "YCbCr", "PA") or (image.mode == "P" and colours):
+            image = image.convert("RGB")
+        return np.array(image)
+
+
+def _open_zarr(path: Path, key: str | None):
+    try:
+        import zarr
+    except ImportError as error:
+        raise ValueError(f"{path}: reading zarr needs one more package: pip install 'zarr>=3'") from error
+    with _names(path):
+        store = zarr.open(str(path), mode="r")
+        if isinstance(store, zarr.Array):
+            return store
+        found = [name for name, item in store.members(max_depth=None) if isinstance(item, zarr.Array)]
+    return store[_only(found, key, path)]
+
+
+def _only(found: list[str], key: str | None, path: Path) -> str:
+    """The data set that is asked for, or the only one."""
+    if key is None and len(found) == 1:
+        return found[0]
+    if key is not None and key.strip("/") in found:
+        return key.strip("/")
+    wanted = "no key was given" if key is None else f"no data set {key!r}"
+    raise ValueError(f"{path}: {wanted}; give as key one of those inside: {', '.join(found) or 'none'}")
