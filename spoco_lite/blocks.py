@@ -25,10 +25,14 @@ def sum_over_pixels(
 
     Parameters
     ----------
-    function : gives some sums over the pixels of a block.
-    shared : what each block needs whole, such as the means of the objects.
-    pixels : (N, ..., P), what is cut into blocks along the pixels.
-    rows : how many numbers the function computes for each pixel of an image: the objects, or the anchors.
+    function
+        gives some sums over the pixels of a block.
+    shared
+        what each block needs whole, such as the means of the objects.
+    pixels
+        (N, ..., P), what is cut into blocks along the pixels.
+    rows
+        how many numbers the function computes for each pixel of an image: the objects, or the anchors.
 
     Example
     -------
@@ -60,7 +64,8 @@ class _Blocks(torch.autograd.Function):
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         tensors, size, shared = ctx.saved_tensors, ctx.size, ctx.shared
         wanted = [i for i, needed in enumerate(ctx.needs_input_grad[3:]) if needed]
-        results = [torch.zeros_like(t) if i in wanted else None for i, t in enumerate(tensors)]
+        make = [torch.zeros_like] * shared + [torch.empty_like] * (len(tensors) - shared)
+        results = [make[i](t) if i in wanted else None for i, t in enumerate(tensors)]
         for start in range(0, tensors[-1].shape[-1], size):
             inputs = [t if i < shared else t[..., start : start + size] for i, t in enumerate(tensors)]
             inputs = [t.detach().requires_grad_(i in wanted) for i, t in enumerate(inputs)]

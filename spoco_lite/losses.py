@@ -1,6 +1,6 @@
 """The six terms of the SPOCO loss as pure functions, and :class:`SpocoLoss`, which adds them up.
 
-Every function takes embeddings (N, E, *S) and labels (N, *S): ``k > 0`` an annotated object, ``0`` annotated
+Every function takes embeddings ``(N, E, *S)`` and labels ``(N, *S)``: ``k > 0`` an annotated object, ``0`` annotated
 background, ``-1`` unlabelled. An annotated *region* is an object or the background; both are pulled together and pushed
 apart, only objects have a mask to match. Each term is computed per image and averaged over the N images, so that
 a batch counts as the mean of its images. An image to which a term does not apply (no object, no unlabelled pixel) adds
@@ -87,7 +87,9 @@ def _without_autocast(function):
 def pull_loss(
     embeddings: Tensor, labels: Tensor, *, delta_var: float = 0.5, regions: Regions | None = None
 ) -> Tensor:
-    """Pixels of a region come within ``delta_var`` of its mean: mean_k mean_{i in S_k} [|mu_k - e_i| - delta_var]_+^2.
+    """Pixels of a region come within ``delta_var`` of its mean.
+
+    The equation: ``mean_k mean_{i in S_k} [|mu_k - e_i| - delta_var]_+^2``.
 
     >>> pull_loss(torch.tensor([[[[-1.0, 1.0]]]]), torch.tensor([[[1, 1]]]))  # both at distance 1 from the mean 0
     tensor(0.2500)
@@ -112,7 +114,7 @@ def _pull(r: Regions, *, delta_var: float) -> _Term:
 def push_loss(
     embeddings: Tensor, labels: Tensor, *, delta_dist: float = 2.0, regions: Regions | None = None
 ) -> Tensor:
-    """Means of two regions move 2 delta_dist apart: mean_{k != l} [2 delta_dist - |mu_k - mu_l|]_+^2.
+    """Means of two regions move 2 delta_dist apart: ``mean_{k != l} [2 delta_dist - |mu_k - mu_l|]_+^2``.
 
     >>> push_loss(torch.tensor([[[[0.0, 3.0]]]]), torch.tensor([[[1, 2]]]))
     tensor(1.)
@@ -127,7 +129,7 @@ def push_loss(
 
 @_without_autocast
 def regularizer_loss(embeddings: Tensor, labels: Tensor, *, regions: Regions | None = None) -> Tensor:
-    """Means of the annotated regions stay near the origin: mean_k |mu_k|.
+    """Means of the annotated regions stay near the origin: ``mean_k |mu_k|``.
 
     >>> regularizer_loss(torch.tensor([[[[0.0, 3.0]]]]), torch.tensor([[[1, 2]]]))
     tensor(1.5000)
@@ -152,13 +154,20 @@ def instance_loss(
 ) -> Tensor:
     """Soft masks, selected by one anchor per object, match the annotated masks: 1 - Dice.
 
-    reduction : ``"object"`` averages the Dice of each object, as the equation reads; ``"pooled"`` is one Dice over the
+    Parameters
+    ----------
+    reduction
+        ``"object"`` averages the Dice of each object, as the equation reads; ``"pooled"`` is one Dice over the
         masks of all objects of an image, as the public code computes it: there large objects outweigh small ones.
-    denominator : ``"squared"``, 2 sum(pq) / (sum(p^2) + sum(q^2)) (Milletari et al. 2016; the public code's), or
-        ``"plain"``, 2 sum(pq) / (sum(p) + sum(q)).
-    anchor : ``"mean"``, the object's mean embedding (the public code's), or ``"pixel"``, one of its pixels drawn at
+    denominator
+        ``"squared"``, ``2 sum(pq) / (sum(p^2) + sum(q^2))`` (Milletari et al. 2016; the public code's), or
+        ``"plain"``, ``2 sum(pq) / (sum(p) + sum(q))``.
+    anchor
+        ``"mean"``, the object's mean embedding (the public code's), or ``"pixel"``, one of its pixels drawn at
         random with the ``generator`` (as Wolny et al. 2022 draw it in their figure 2).
 
+    Example
+    -------
     >>> embeddings = torch.tensor([[[[0.0, 0.0, 9.0, 9.0]]]])
     >>> instance_loss(embeddings, torch.tensor([[[1, 1, -1, -1]]]))
     tensor(0.)
@@ -204,7 +213,7 @@ def _instance(
 def unlabeled_push_loss(
     embeddings: Tensor, labels: Tensor, *, delta_dist: float = 2.0, regions: Regions | None = None
 ) -> Tensor:
-    """Unlabelled pixels keep away from annotated objects: mean_k mean_{i in U} [delta_dist - |mu_k - e_i|]_+^2.
+    """Unlabelled pixels keep away from annotated objects: ``mean_k mean_{i in U} [delta_dist - |mu_k - e_i|]_+^2``.
 
     Only objects push. Annotated background does not: most unlabelled pixels are background themselves.
 
@@ -250,12 +259,19 @@ def consistency_loss(
 
     Parameters
     ----------
-    emb_f, emb_g : (N, E, *S), embeddings of two views of the same images, aligned pixel by pixel.
-    labels : (N, *S); anchors are drawn where it is -1 (:func:`spoco_lite.selection.draw_anchors`).
-    denominator : of Dice, as in :func:`instance_loss`.
-    anchors : (N, A, D), integer coordinates of anchor pixels in the order of the axes, instead of drawn ones.
-    max_anchors, coverage, generator : how many to draw at most, when to stop, and with which random numbers.
+    emb_f, emb_g
+        ``(N, E, *S)``, embeddings of two views of the same images, aligned pixel by pixel.
+    labels
+        ``(N, *S)``; anchors are drawn where it is -1 (:func:`spoco_lite.selection.draw_anchors`).
+    denominator
+        of Dice, as in :func:`instance_loss`.
+    anchors
+        (N, A, D), integer coordinates of anchor pixels in the order of the axes, instead of drawn ones.
+    max_anchors, coverage, generator
+        how many to draw at most, when to stop, and with which random numbers.
 
+    Example
+    -------
     >>> embeddings = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     >>> bool(consistency_loss(embeddings, embeddings, torch.full((1, 8, 8), -1)) < 1e-6)   # two equal networks agree
     True
@@ -309,9 +325,12 @@ class SpocoLoss:
 
     Parameters
     ----------
-    delta_var, delta_dist, kernel_threshold, reduction, denominator, anchor, max_anchors, coverage : as in the terms.
-    pull, push, regularizer, instance, unlabeled_push, consistency : weights.
-    max_objects : upper bound of the labels, for training without waiting for the device
+    delta_var, delta_dist, kernel_threshold, reduction, denominator, anchor, max_anchors, coverage
+        as in the terms.
+    pull, push, regularizer, instance, unlabeled_push, consistency
+        weights.
+    max_objects
+        upper bound of the labels, for training without waiting for the device
         (:func:`spoco_lite.regions.annotated_regions`).
 
     Example

@@ -30,6 +30,7 @@ class Overlaps:
 
     @cached_property
     def union(self) -> NDArray[np.int64]:
+        """Pixels in either object of each cell, (M,)."""
         return self.truth_sizes[self.row] + self.prediction_sizes[self.column] - self.shared
 
     @cached_property
@@ -39,7 +40,7 @@ class Overlaps:
 
     @cached_property
     def dice(self) -> NDArray[np.float64]:
-        """Dice = 2 |A and B| / (|A| + |B|) of each cell, (M,)."""
+        """``Dice = 2 |A and B| / (|A| + |B|)`` of each cell, (M,)."""
         return 2 * self.shared / (self.union + self.shared)
 
 

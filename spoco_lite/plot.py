@@ -104,9 +104,9 @@ def match_colours(truth: Any, prediction: Any) -> np.ndarray:
 
 
 def embedding_rgb(embedding: Any, basis: Any = None) -> np.ndarray:
-    """Colours (*S, 3) in [0, 1] of an embedding (E, *S): three principal components as red, green, blue.
+    """Colours ``(*S, 3)`` in [0, 1] of an embedding ``(E, *S)``: three principal components as red, green, blue.
 
-    ``basis`` (E, *R) is the embedding whose components, centre and range (1st to 99th percentile) are used,
+    ``basis`` ``(E, *R)`` is the embedding whose components, centre and range (1st to 99th percentile) are used,
     by default the embedding itself. Pictures can be compared only when they share one: for the steps of a
     training, pass the last embedding for all. ``embedding[:, mask]`` is a basis made of part of the pixels.
     ValueError if there is no embedding axis, no pixel in the basis, or if the dimensions E differ.

@@ -15,14 +15,17 @@ LINEAR = {2: "bilinear", 3: "trilinear"}
 
 @torch.no_grad()
 def embed(net: nn.Module, image: ArrayLike, *, size: int | tuple[int, ...] | None = None) -> Tensor:
-    """Embeddings (E, *S) of one image (C, *S), float32, on the network's device.
+    """Embeddings ``(E, *S)`` of one image ``(C, *S)``, float32, on the network's device.
 
     Parameters
     ----------
-    net : f or g; it is put into evaluation mode for the call and back afterwards.
-    image : (C, *S), values in [0, 1], any size. It is standardised here, as in training.
-    size : the image is brought to this size first (one number: for each axis) and the embeddings come in it: a network
-        knows objects of the size that it saw in training.
+    net
+        f or g; it is put into evaluation mode for the call and back afterwards.
+    image
+        ``(C, *S)``, values in [0, 1], any size. It is standardised here, as in training.
+    size
+        the image is brought to this size first (one number: for each axis) and the embeddings come in it: a
+        network knows objects of the size that it saw in training.
 
     Example
     -------
@@ -56,16 +59,21 @@ def segment_image(
     consistent: bool | None = None,
     **options,
 ) -> Tensor:
-    """Labels (*S), int64, of one image (C, *S): 0 background, 1..K objects, in the size of the image.
+    """Labels ``(*S)``, int64, of one image ``(C, *S)``: 0 background, 1..K objects, in the size of the image.
 
     Parameters
     ----------
-    pair : f and g. Without consistency the momentum network g is clustered: the average is the steadier one.
-    size : as in :func:`embed`.
-    foreground : (*S) bool, the mask that holds all objects, if it is known.
-    consistent : keep only the objects on which f and g agree (:func:`spoco_lite.clustering.consistency_clustering`).
+    pair
+        f and g. Without consistency the momentum network g is clustered: the average is the steadier one.
+    size
+        as in :func:`embed`.
+    foreground
+        ``(*S)`` bool, the mask that holds all objects, if it is known.
+    consistent
+        keep only the objects on which f and g agree (:func:`spoco_lite.clustering.consistency_clustering`).
         By default that is done where no foreground is given.
-    options : of the decoder, :func:`spoco_lite.clustering.segment` or ``consistency_clustering``.
+    options
+        of the decoder, :func:`spoco_lite.clustering.segment` or ``consistency_clustering``.
 
     Example
     -------
@@ -93,7 +101,7 @@ def segment_image(
 
 
 def resize_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Bring a label map (*S) to another size with smooth outlines: each object's mask is resized, the largest wins.
+    """Bring a label map ``(*S)`` to another size with smooth outlines: each object's mask is resized, the largest wins.
 
     >>> resize_labels(torch.tensor([[0, 2], [0, 2]]), (2, 4))
     tensor([[0, 0, 2, 2],

@@ -15,22 +15,25 @@ from .blocks import sum_over_pixels
 class Regions:
     """What the terms share. P pixels; R = K + 1 regions: region 0 is the background, 1..K are the objects."""
 
-    lifted: Tensor  # (N, E + 2, P) float: the embeddings, ready for distances by matrix product
-    centre: Tensor  # (N, E): where the lifted embeddings have their origin
-    slots: Tensor  # (N, P) int32: the region that the pixel belongs to, or -1
-    means: Tensor  # (N, R, E)
-    sizes: Tensor  # (N, R) pixels, at least 1
-    present: Tensor  # (N, R) 1 where the region has a pixel
-    unlabeled: Tensor  # (N,) pixels with label -1, at least 1
+    lifted: Tensor  #: (N, E + 2, P) float, the embeddings, ready for distances by matrix product
+    centre: Tensor  #: (N, E), where the lifted embeddings have their origin
+    slots: Tensor  #: (N, P) int32, the region that the pixel belongs to, or -1
+    means: Tensor  #: (N, R, E)
+    sizes: Tensor  #: (N, R) pixels, at least 1
+    present: Tensor  #: (N, R) 1 where the region has a pixel
+    unlabeled: Tensor  #: (N,) pixels with label -1, at least 1
 
 
 def annotated_regions(embeddings: Tensor, labels: Tensor, max_objects: int | None = None) -> Regions:
-    """Regions of a batch of embeddings (N, E, *S) with labels (N, *S).
+    """Regions of a batch of embeddings ``(N, E, *S)`` with labels ``(N, *S)``.
 
     Half precision becomes float32: a mean over 10,000 pixels or a difference of two close distances needs it.
 
-    max_objects : None counts the objects, which waits for the device. Give an upper bound K if the labels of
-        each image are already small numbers, -1 to K: then nothing waits, and all shapes are fixed.
+    Parameters
+    ----------
+    max_objects
+        None counts the objects, which waits for the device. Give an upper bound K if the labels of each image
+        are already small numbers, -1 to K: then nothing waits, and all shapes are fixed.
 
     Example
     -------
@@ -63,11 +66,11 @@ def annotated_regions(embeddings: Tensor, labels: Tensor, max_objects: int | Non
 
 
 def lift(embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    """Embeddings (N, E, *S) -> their lifted form (N, E + 2, P): e, 1 and |e|^2, and its origin (N, E), the mean pixel.
+    """Embeddings ``(N, E, *S)`` -> their lifted form (N, E + 2, P): e, 1 and ``|e|^2``; and its origin (N, E).
 
-    |a - e|^2 = (-2 a, |a|^2, 1) . (e, 1, |e|^2): the distances of all anchors to all pixels are one matrix product,
-    and no tensor of shape (N, K, E, P). The three parts nearly cancel; around the mean pixel, and in at least
-    float32, they are small and lose few digits.
+    The origin is the mean pixel. ``|a - e|^2 = (-2 a, |a|^2, 1) . (e, 1, |e|^2)``: the distances of all anchors to
+    all pixels are one matrix product, and no tensor of shape (N, K, E, P). The three parts nearly cancel; around
+    the mean pixel, and in at least float32, they are small and lose few digits.
 
     >>> lift(torch.tensor([[[[1.0, 5.0]]]]))
     (tensor([[[-2.,  2.],

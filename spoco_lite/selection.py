@@ -1,7 +1,7 @@
 """Differentiable instance selection: from the embedding of one anchor to the soft mask of its object.
 
 Source: Wolny et al. 2022. The kernel turns the distance between a pixel's embedding and the anchor's into a number
-between 0 and 1, and its width is chosen so that a pixel at distance ``delta_var`` gets exactly ``threshold``:
+between 0 and 1, and its width is chosen so that a pixel at distance ``delta_var`` gets exactly ``threshold``::
 
     phi(e; a) = exp(-|e - a|^2 / (2 sigma^2)),   2 sigma^2 = -delta_var^2 / ln(threshold)
 """
@@ -42,12 +42,12 @@ class GaussianKernel:
         # e^-30 = 1e-13 adds nothing to a sum in float32. Smaller numbers would, once squared, be denormal:
         # a CPU computes with these ten times slower.
         # Rounding can make a distance of 0 a little negative.
-        return torch.exp(-self.rate * squared_distance.clamp(0, 30 / self.rate))
+        return squared_distance.clamp(0, 30 / self.rate).mul(-self.rate).exp()
 
     def overlap_and_mass(self, squared: Tensor, target: Tensor, denominator: str = "squared") -> Tensor:
         """Of the masks p = phi(squared), with targets q: sums over the pixels of p q, and of p^2 (or of p, if "plain").
 
-        squared, target : (N, K, P); no gradient flows into the target. Returns (2, N, K).
+        ``squared`` and ``target`` are (N, K, P); no gradient flows into the target. Returns (2, N, K).
         """
         return _OverlapAndMass.apply(squared, target, self, denominator)
 
@@ -91,13 +91,17 @@ def soft_masks(embeddings: Tensor, anchors: Tensor, kernel: GaussianKernel) -> T
 
     Parameters
     ----------
-    embeddings : (N, E, *S), one embedding per pixel.
-    anchors : (N, K, E), K anchor embeddings per image: object means, or embeddings of sampled pixels.
-    kernel : the membership as a function of squared distance.
+    embeddings
+        ``(N, E, *S)``, one embedding per pixel.
+    anchors
+        (N, K, E), K anchor embeddings per image: object means, or embeddings of sampled pixels.
+    kernel
+        the membership as a function of squared distance.
 
     Returns
     -------
-    (N, K, *S), between 0 and 1. Differentiable in embeddings and anchors.
+    Tensor
+        ``(N, K, *S)``, between 0 and 1. Differentiable in embeddings and anchors.
 
     Example
     -------
@@ -134,15 +138,23 @@ def draw_anchors(
 
     Parameters
     ----------
-    emb_f, emb_g : (N, E, *S). labels : (N, *S), -1 where unlabelled. generator : on the embeddings' device.
-    max_anchors : 20 as in the public code.
-    coverage : draw no further once this share of the unlabelled pixels lies near an anchor; 1 draws as long as it can.
-        The public code stops when the rest is less than 5% of the image.
+    emb_f, emb_g
+        ``(N, E, *S)``.
+    labels
+        ``(N, *S)``, -1 where unlabelled.
+    generator
+        on the embeddings' device.
+    max_anchors
+        20 as in the public code.
+    coverage
+        draw no further once this share of the unlabelled pixels lies near an anchor; 1 draws as long as it
+        can. The public code stops when the rest is less than 5% of the image.
 
     Returns
     -------
-    pixels (N, max_anchors), int64 numbers of pixels in the flattened image, and valid (N, max_anchors), bool: False
-    where fewer anchors were found (all False for an image without unlabelled pixels).
+    pixels, valid
+        (N, max_anchors) int64, numbers of pixels in the flattened image, and (N, max_anchors) bool, False where
+        fewer anchors were found (all False for an image without unlabelled pixels).
 
     Example
     -------
@@ -191,7 +203,8 @@ def draw_anchors(
 def draw_object_pixels(slots: Tensor, sizes: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     """One pixel of each region, drawn at random: (N, R) numbers of pixels in the flattened image.
 
-    slots (N, P), sizes (N, R) : as in :class:`spoco_lite.regions.Regions`. A region without pixels gets any pixel.
+    ``slots`` (N, P) and ``sizes`` (N, R) are those of
+    :class:`spoco_lite.regions.Regions`. A region without pixels gets any pixel.
 
     >>> draw_object_pixels(torch.tensor([[0, 2, 1, -1]]), torch.ones(1, 3))
     tensor([[0, 2, 1]])
@@ -217,7 +230,7 @@ def embeddings_at(embeddings: Tensor, pixels: Tensor) -> Tensor:
 
 
 def pixel_numbers(anchors: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """Anchors given as coordinates (N, A, D), in the form of :func:`draw_anchors`, for labels of a shape (N, *S).
+    """Anchors given as coordinates (N, A, D), in the form of :func:`draw_anchors`, for labels of a shape ``(N, *S)``.
 
     >>> pixel_numbers(torch.tensor([[[1, 2]]]), torch.Size([1, 3, 10]))
     (tensor([[12]]), tensor([[True]]))

@@ -86,7 +86,7 @@ class Training:
         self._check(samples)
         self.images = torch.from_numpy(np.stack([s.image for s in samples])).to(self.device)
         self.labels = torch.from_numpy(np.stack([_renumbered(s.labels) for s in samples])).to(self.device)
-        self.description = _describe(config, self.plan, dense, samples)
+        self.description = _describe(config, self.plan, dense)
         self.pair = build_pair(dataclasses.asdict(config)).to(self.device, memory_format=torch.channels_last)
         self.loss = SpocoLoss(
             delta_var=config.delta_var,
@@ -104,7 +104,6 @@ class Training:
         self.changes: list[dict] = []
         self.provenance = provenance()  # of the start: the checkout may move on while a run trains
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.plan.write(self.folder / "annotation.json")
 
     @staticmethod
     def _check(samples: list) -> None:
@@ -153,6 +152,7 @@ class Training:
         """Train from wherever the run stands to the last step; returns the record that it wrote to ``run.json``."""
         config = self.config
         self.resume()
+        self.plan.write(self.folder / "annotation.json")
         validation = data.load(config.dataset, "val", size=config.size, **config.data_options)
         validation = list(validation[: config.validation_images])
         started, sums = time.perf_counter() - self.seconds, None
@@ -293,14 +293,14 @@ def _renumbered(labels: np.ndarray) -> np.ndarray:
     return (inverse.reshape(labels.shape) - np.searchsorted(values, 1) + 1) * (labels > 0) + np.minimum(labels, 0)
 
 
-def _describe(config: Config, plan: data.Plan, dense: list, samples: list) -> dict:
+def _describe(config: Config, plan: data.Plan, dense: list) -> dict:
     """What the run was trained on, and what it cost to annotate."""
     cost = plan.cost(dense)
-    names = "\n".join(s.name for s in samples) + "\n"
+    names = "\n".join(s.name for s in dense) + "\n"
     return {
         "dataset": config.dataset,
         "split": "train",
-        "images": len(samples),
+        "images": cost.images,
         "annotated_images": cost.annotated_images,
         "objects": cost.objects,
         "annotated_objects": cost.annotated_objects,

@@ -42,12 +42,17 @@ class EmbeddingUNet(nn.Module):
 
     Parameters
     ----------
-    in_channels : channels C of the images.
-    embedding_dim : length E of an embedding; 16 for leaves in the public code.
-    widths : feature maps of each level, finest first. The public code uses 16 to 512 for 448 px;
-        the default leaves out the last level, whose receptive field a 256 px image does not need.
-    ndim : 2 for images (N, C, Y, X), 3 for volumes (N, C, Z, Y, X).
-    norm : ``"batch"`` (leaves in the public code) or ``"group"`` (microscopy, batches of one).
+    in_channels
+        channels C of the images.
+    embedding_dim
+        length E of an embedding; 16 for leaves in the public code.
+    widths
+        feature maps of each level, finest first. The public code uses 16 to 512 for 448 px; the default
+        leaves out the last level, whose receptive field a 256 px image does not need.
+    ndim
+        2 for images (N, C, Y, X), 3 for volumes (N, C, Z, Y, X).
+    norm
+        ``"batch"`` (leaves in the public code) or ``"group"`` (microscopy, batches of one).
 
     Example
     -------
@@ -89,7 +94,7 @@ class EmbeddingUNet(nn.Module):
         self.head = CONV[ndim](widths[0], embedding_dim, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, *S) -> embeddings (N, E, *S)."""
+        """Images ``(N, C, *S)`` -> embeddings ``(N, E, *S)``."""
         if images.ndim != self.ndim + 2 or images.shape[1] != self.in_channels:
             axes = "(N, C, Y, X)" if self.ndim == 2 else "(N, C, Z, Y, X)"
             raise ValueError(
@@ -152,7 +157,7 @@ class MomentumPair(nn.Module):
                 module.track_running_stats = False
 
     def forward(self, view_f: Tensor, view_g: Tensor) -> tuple[Tensor, Tensor]:
-        """Two views (N, C, *S) of the same images -> their embeddings (N, E, *S) under f and under g."""
+        """Two views ``(N, C, *S)`` of the same images -> their embeddings ``(N, E, *S)`` under f and under g."""
         with torch.no_grad():
             emb_g = self.g(view_g)
         return self.f(view_f), emb_g

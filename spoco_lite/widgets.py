@@ -22,13 +22,25 @@ def show_kernel(
 
     Parameters
     ----------
-    axes : two axes. On the first the membership over the distance, with a dot for each pixel; on the second the mask.
-    embedding : (E, Y, X), a tensor. anchor : (E,), the embedding around which to select.
-    delta_var, threshold : as in :class:`spoco_lite.selection.GaussianKernel`.
+    axes
+        two axes. On the first the membership over the distance, with a dot for each pixel; on the second the
+        mask.
+    embedding
+        (E, Y, X), a tensor.
+    anchor
+        (E,), the embedding around which to select.
+    delta_var, threshold
+        as in :class:`spoco_lite.selection.GaussianKernel`.
 
     Returns
     -------
-    the axes. ValueError if the shapes do not fit.
+    Sequence[Axes]
+        the axes.
+
+    Raises
+    ------
+    ValueError
+        the shapes do not fit.
 
     Example
     -------

@@ -52,12 +52,12 @@ def test_labels_and_both_views_are_aligned(channels, shape, size, seed):
             assert means == sorted(means)
 
 
-@pytest.mark.parametrize("symmetry", ["plane", "volume", "upright"])
-@pytest.mark.parametrize("shape", [(60, 50), (20, 40, 44)])
+@pytest.mark.parametrize(
+    ("shape", "symmetry"),
+    [((60, 50), "plane"), ((60, 50), "upright"), ((20, 40, 44), "plane"), ((20, 40, 44), "volume")],
+)
 def test_image_and_labels_show_the_same_place_and_none_outside(shape, symmetry):
     """Images and labels that hold their own coordinates differ by half a pixel at most, and not on average."""
-    if symmetry == "volume" and len(shape) == 2:
-        pytest.skip("a plane has no third axis")
     size = (16,) * len(shape) if symmetry == "volume" else tuple(length * 4 // 5 for length in shape)
     places = coordinates(64, shape)
     torch.manual_seed(0)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from spoco_lite.data import rosettes
-from spoco_lite.data.rosettes import SPLITS, load, make_rosette
+from spoco_lite.data import load, rosettes
+from spoco_lite.data.files import read_array
+from spoco_lite.data.rosettes import SPLITS, make_rosette, read
 
 SEEDS = range(0, 60, 3)
 
@@ -106,19 +107,28 @@ def test_thresholding_green_does_not_separate_the_leaves(plants):
 def test_splits():
     assert {split: len(seeds) for split, seeds in SPLITS.items()} == {"train": 40, "val": 12, "test": 12}
     assert len(set().union(*SPLITS.values())) == 64  # no seed in two splits
-    names, pictures = set(), set()
-    for split in SPLITS:
-        samples = load(split, size=32)
-        names |= {sample.name for sample in samples}
-        pictures |= {sample.image.tobytes() for sample in samples}
-        assert all(sample.image.shape == (3, 32, 32) for sample in samples)
-    assert names == {f"rosette{seed:03d}" for seed in range(64)}
-    assert len(pictures) == 64
+    samples = [sample for split in SPLITS for sample in read(split)]
+    assert {sample.name for sample in samples} == {f"rosette{seed:03d}" for seed in range(64)}
+    assert len({sample.image.tobytes() for sample in samples}) == 64
 
 
-def test_load_gives_what_make_rosette_makes():
-    for sample, seed in zip(load("val", size=48), SPLITS["val"], strict=True):
-        assert np.array_equal(sample.image, make_rosette(seed, size=48).image)
+@pytest.mark.parametrize(("split", "place"), [("train", 0), ("train", 39), ("val", 3), ("test", 11)])
+def test_what_ships_is_what_the_script_makes(split, place):
+    shipped, made = read(split)[place], make_rosette(SPLITS[split][place], size=160)
+    assert shipped.name == made.name
+    assert np.array_equal(shipped.labels, made.labels) and shipped.labels.dtype == np.int64
+    assert np.array_equal(shipped.foreground, made.foreground)
+    assert shipped.image.shape == made.image.shape and shipped.image.dtype == np.float32
+    assert np.abs(shipped.image - made.image).max() <= 1.01 / 255
+
+
+def test_write(tmp_path, monkeypatch):
+    monkeypatch.setattr(rosettes, "SPLITS", {"train": range(2), "val": range(2, 3)})
+    rosettes.write(tmp_path)
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png")) == [
+        f"{kind}/rosette00{seed}.png" for kind in ("images", "labels") for seed in range(3)
+    ]
+    assert np.array_equal(read_array(tmp_path / "labels" / "rosette002.png"), make_rosette(2, size=160).labels)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.0, "3", None])
@@ -134,8 +144,8 @@ def test_bad_size(size):
 
 
 def test_bad_split():
-    with pytest.raises(ValueError, match="split must be one of train, val, test, got 'training'"):
-        rosettes.load("training")
+    with pytest.raises(ValueError, match="split: found 'training'; give one of train, val, test"):
+        load("rosettes", "training")
 
 
 def _green_masks(plant):

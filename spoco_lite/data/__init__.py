@@ -19,12 +19,16 @@ def load(name: str, split: str, *, size: int | tuple[int, ...] | None = None, **
 
     Parameters
     ----------
-    name : a key of ``DATASETS``. Synthetic and always there: ``"rosettes"``. Real, to be fetched:
-        ``"cvppp"``, ``"bbbc038"``, ``"bbbc050"``, ``"ovules"``, ``"vnc"``, ``"cityscapes"``. Your own: ``"folder"``.
-    split : ``"train"``, ``"val"`` or ``"test"``.
-    size : in pixels, one number for each axis or one for all: images (smoothly) and labels (nearest) are brought to
-        it. None keeps the size of the data set.
-    options : what the data set's own reader takes: ``target="cells"`` of ``ovules``, ``classes="car"`` of
+    name
+        a key of ``DATASETS``. Synthetic and always there: ``"rosettes"``. Real, to be fetched: ``"cvppp"``,
+        ``"bbbc038"``, ``"bbbc050"``, ``"ovules"``, ``"vnc"``, ``"cityscapes"``. Your own: ``"folder"``.
+    split
+        ``"train"``, ``"val"`` or ``"test"``.
+    size
+        in pixels, one number for each axis or one for all: images (smoothly) and labels (nearest) are brought
+        to it. None keeps the size of the data set.
+    options
+        what the data set's own reader takes: ``target="cells"`` of ``ovules``, ``classes="car"`` of
         ``cityscapes``, ``path=...`` and the meaning of the values of ``folder``.
 
     Example

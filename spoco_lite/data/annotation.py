@@ -37,13 +37,19 @@ class Cost(NamedTuple):
 class Plan:
     """What is annotated in each image of a set; made by :func:`plan_annotation`, or read from its file.
 
-    Attributes
+    Parameters
     ----------
-    how, fraction, number, seed, background : as they were given to :func:`plan_annotation`.
-    objects : of every image of the set, the ids that are annotated; None if the image is not annotated at all.
-    strokes : of an image, its strokes on the background, polylines in fractions of the image's size.
+    how, fraction, number, seed, background
+        as they were given to :func:`plan_annotation`.
+    objects
+        of every image of the set, the ids that are annotated; None if the image is not annotated at all.
+    strokes
+        of an image, its strokes on the background, polylines in fractions of the image's size.
 
-    ValueError if a field holds what :func:`plan_annotation` never gives.
+    Raises
+    ------
+    ValueError
+        a field holds what :func:`plan_annotation` never gives.
     """
 
     how: str
@@ -67,7 +73,7 @@ class Plan:
 
     @property
     def annotated_objects(self) -> int:
-        """The number of annotated objects: the budget to give to a plan that shall cost as much."""
+        """The number of annotated objects, the budget to give to a plan that shall cost as much."""
         return sum(len(ids or ()) for ids in self.objects.values())
 
     def apply(self, sample: Sample) -> Sample:
@@ -149,8 +155,10 @@ def plan_annotation(
 
     Parameters
     ----------
-    samples : with different names. What is -1 in them cannot be annotated.
-    how, fraction, number : give either a ``fraction``, 0 < fraction <= 1, or a ``number`` of objects:
+    samples
+        with different names. What is -1 in them cannot be annotated.
+    how, fraction, number
+        give either a ``fraction``, 0 < fraction <= 1, or a ``number`` of objects:
 
         * ``"per image"``: ``round(fraction * n)`` of the n objects of each image, at least one; or ``number`` of
           them, all where an image has fewer;
@@ -158,14 +166,18 @@ def plan_annotation(
           image may be left with none;
         * ``"images"``: whole images, ``round(fraction * n)`` of n, at least one; or so many that the number of
           their objects is nearest to ``number`` (the fewer, if two are as near). The rest is not annotated at all.
-    seed : non-negative.
-    background : of the annotated images: ``"none"``, as in the paper's sparse setting, ``"all"`` or ``"strokes"``.
-    strokes : how many short strokes are drawn on the background of an image, away from objects; in a volume each in
+    seed
+        non-negative.
+    background
+        of the annotated images: ``"none"``, as in the paper's sparse setting, ``"all"`` or ``"strokes"``.
+    strokes
+        how many short strokes are drawn on the background of an image, away from objects; in a volume each in
         one z slice. Fewer where there is no room. The first of many are those of few.
 
     Raises
     ------
-    ValueError : an option is wrong, a name occurs twice, or there is nothing to annotate.
+    ValueError
+        an option is wrong, a name occurs twice, or there is nothing to annotate.
 
     Example
     -------

@@ -55,14 +55,18 @@ def read(split: str, *, classes: str = "things") -> Samples:
 
     Parameters
     ----------
-    split : ``"train"`` or ``"val"``.
-    classes : ``"things"``, all eight, or one of ``THINGS``.
+    split
+        ``"train"`` or ``"val"``.
+    classes
+        ``"things"``, all eight, or one of ``THINGS``.
 
     Raises
     ------
-    ValueError : another split or class; no frame; an image in two formats; a file that cannot be read, holds
-        something else, or has another size than its partner.
-    FileNotFoundError : no folder, or a frame that lacks its image or its instance map.
+    ValueError
+        another split or class; no frame; an image in two formats; a file that cannot be read, holds something
+        else, or has another size than its partner.
+    FileNotFoundError
+        no folder, or a frame that lacks its image or its instance map.
 
     Example
     -------

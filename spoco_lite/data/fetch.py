@@ -71,7 +71,8 @@ def fetch(name: str, *, timeout: float = 30.0) -> Path:
 
     Parameters
     ----------
-    timeout : seconds without a byte after which a connection counts as broken.
+    timeout
+        seconds without a byte after which a connection counts as broken.
 
     Raises
     ------

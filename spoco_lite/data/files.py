@@ -20,19 +20,31 @@ def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, colou
 
     Parameters
     ----------
-    path : its ending (``SUFFIXES``) says what it is. PNG and JPEG may also lie in a zip file: give a ``zipfile.Path``.
-    key : name of the data set inside an HDF5 or zarr file; not needed if there is only one.
-    colours : what a palette PNG gives: its indices, which are the objects of a label map (False), or its colours.
+    path
+        its ending (``SUFFIXES``) says what it is. PNG and JPEG may also lie in a zip file: give a
+        ``zipfile.Path``.
+    key
+        name of the data set inside an HDF5 or zarr file; not needed if there is only one.
+    colours
+        what a palette PNG gives: its indices, which are the objects of a label map (False), or its colours.
 
     Returns
     -------
-    PNG, JPEG: (Y, X), or (Y, X, 2 to 4) with colours or alpha. Pillow reads colours of 16 bits as 8 bits.
-    TIFF: the pages are the first axis; a channel axis named in the file's metadata becomes the first axis.
-    HDF5, npy, zarr: the shape in the file.
+    ndarray
+        Of PNG and JPEG (Y, X), or (Y, X, 2 to 4) with colours or alpha; Pillow reads colours of 16 bits as 8 bits.
+        Of TIFF the pages are the first axis; a channel axis named in the file's metadata becomes the first axis.
+        Of HDF5, npy and zarr the shape in the file.
 
-    Raises FileNotFoundError for a missing file; ValueError for an unknown ending, an unreadable or truncated file, a
-    key that is missing inside, or zarr that is not installed.
+    Raises
+    ------
+    FileNotFoundError
+        a missing file.
+    ValueError
+        an unknown ending, an unreadable or truncated file, a key that is missing inside, or zarr that is not
+        installed.
 
+    Example
+    -------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "leaf.npy"
     >>> np.save(path, np.arange(6).reshape(2, 3))
@@ -78,7 +90,7 @@ def open_array(path: str | Path, *, key: str | None = None) -> np.ndarray | h5py
 
 
 def as_image(array: np.ndarray, path: str | Path, *, ndim: int) -> np.ndarray:
-    """An image of ``ndim`` (2 or 3) spatial axes as float32 (C, *S) in [0, 1].
+    """An image of ``ndim`` (2 or 3) spatial axes as float32 ``(C, *S)`` in [0, 1].
 
     * Channels are the last axis (1 to 4 of them; the second of 2 and the fourth of 4 are alpha, and dropped), or else
       the first (1 to 4, all kept). Without a channel axis C is 1.
@@ -133,12 +145,19 @@ def as_labels(
 
     Parameters
     ----------
-    array : (Y, X) or (Z, Y, X), integers, bools, or floats that are whole numbers.
-    background, unlabeled : the value that means annotated background, or not annotated; None if there is none.
+    array
+        (Y, X) or (Z, Y, X), integers, bools, or floats that are whole numbers.
+    background, unlabeled
+        the value that means annotated background, or not annotated; None if there is none.
 
-    Raises ValueError, naming ``path``: colours instead of numbers, NaN, fractions, numbers from 2**63 on, JPEG (it
-    changes values), or a value below 1 that is neither of the two.
+    Raises
+    ------
+    ValueError
+        names ``path``: colours instead of numbers, NaN, fractions, numbers from ``2**63`` on, JPEG (it changes
+        values), or a value below 1 that is neither of the two.
 
+    Example
+    -------
     >>> as_labels(np.array([[0, 7, 255]], np.uint8), "cells.png", background=255, unlabeled=0)
     array([[-1,  7,  0]])
     """

@@ -36,29 +36,35 @@ def read(
 ) -> Samples:
     """The images of a split in their own size, each read when it is asked for.
 
-    Parameters
-    ----------
-    split : ``"train"``, ``"val"`` or ``"test"``.
-    path : the folder; the module's description shows how it is laid out.
-    background : the value in the label maps that means: looked at, and no object.
-    unlabeled : the value that means: not looked at. Every value below 1 that occurs must be one of the two.
-        There is no default: 0 is background in some label maps, unlabelled in others, and no program can see
-        which.
-    voxel_size : micrometres along each axis, (y, x) or (z, y, x), the same for all images, if it is known.
-    image_key, label_key : of HDF5 or zarr files that hold several data sets, the names of those to read; in
-        ``volumes``, ``raw`` and ``label`` if nothing else is given.
-
     The label map decides what is an axis: it is (Y, X) or (Z, Y, X), and the image has the same axes and
     perhaps one more for channels, first or last. Images become float32 in [0, 1] by the rules of
     :func:`spoco_lite.data.files.as_image`: 8 bits are divided by 255, all else is scaled image by image.
     Objects keep their numbers. One object may fill the whole image, as in a crop from inside a cell.
 
+    Parameters
+    ----------
+    split
+        ``"train"``, ``"val"`` or ``"test"``.
+    path
+        the folder; the module's description shows how it is laid out.
+    background
+        the value in the label maps that means: looked at, and no object.
+    unlabeled
+        the value that means: not looked at. Every value below 1 that occurs must be one of the two. There is
+        no default: 0 is background in some label maps, unlabelled in others, and no program can see which.
+    voxel_size
+        micrometres along each axis, (y, x) or (z, y, x), the same for all images, if it is known.
+    image_key, label_key
+        of HDF5 or zarr files that hold several data sets, the names of those to read; in ``volumes``, ``raw``
+        and ``label`` if nothing else is given.
+
     Raises
     ------
-    ValueError : it is not said which image is in which split, or a name is in two; two files have the same
-        name; a file cannot be read or does not fit its partner; a label map has no object; an option is
-        wrong.
-    FileNotFoundError : no such folder, or a name without image or label map.
+    ValueError
+        it is not said which image is in which split, or a name is in two; two files have the same name; a
+        file cannot be read or does not fit its partner; a label map has no object; an option is wrong.
+    FileNotFoundError
+        no such folder, or a name without image or label map.
 
     Example
     -------
@@ -114,14 +120,26 @@ def write_splits(
 
     Parameters
     ----------
-    path : the folder, as for :func:`read`. Every image needs its label map.
-    fractions : of the images that go to train, val and test, in this order; together 1. A fraction above 0
-        gets at least one image; an empty split cannot be read.
-    seed : the same seed and the same names give the same splits.
+    path
+        the folder, as for :func:`read`. Every image needs its label map.
+    fractions
+        of the images that go to train, val and test, in this order; together 1. A fraction above 0 gets at
+        least one image; an empty split cannot be read.
+    seed
+        the same seed and the same names give the same splits.
 
-    Returns the names in each split. Raises as :func:`read`, and a ValueError if one of the files is there
-    already.
+    Returns
+    -------
+    dict
+        the names in each split.
 
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        as :func:`read`, and a ValueError if one of the files is there already.
+
+    Example
+    -------
     >>> import tempfile
     >>> root = Path(tempfile.mkdtemp())
     >>> for kind in ("images", "labels"):

@@ -24,13 +24,13 @@ class Sample(NamedTuple):
     Attributes
     ----------
     image
-        float32 (C, *S), values in [0, 1]; ``*S`` is (Y, X) or (Z, Y, X).
+        float32 ``(C, *S)``, values in [0, 1]; ``*S`` is (Y, X) or (Z, Y, X).
     labels
-        int64 (*S), by the convention above.
+        int64 ``(*S)``, by the convention above.
     name
         Unique within its data set.
     foreground
-        bool (*S), the mask of all objects together, where a data set supplies it; ``None`` elsewhere.
+        bool ``(*S)``, the mask of all objects together, where a data set supplies it; ``None`` elsewhere.
     voxel_size
         Micrometres of a voxel along each axis, in the order of ``*S``; ``None`` where the owner gives none.
 
@@ -72,7 +72,7 @@ class Samples(Sequence):
 def resize(sample: Sample, size: int | tuple[int, ...]) -> Sample:
     """Bring a sample to another size: the image smoothly (in 2D antialiased), labels and mask by the nearest pixel.
 
-    size : one number for each axis of the image, or one for all.
+    ``size`` is one number for each axis of the image, or one for all.
 
     >>> sample = Sample(np.zeros((3, 8, 6), np.float32), np.arange(48).reshape(8, 6), "a", voxel_size=(1.0, 1.0))
     >>> small = resize(sample, (4, 3))

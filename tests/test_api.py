@@ -1,0 +1,90 @@
+"""The module's docstrings: every public function and class has an example that runs, and stands on book/api.md.
+
+The doctests themselves run with the unit tests (``--doctest-modules``); here it is checked that they are there.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import spoco_lite
+
+PAGE = (Path(__file__).parents[1] / "book" / "api.md").read_text(encoding="utf-8")
+
+# What only other files of the module call; a reader meets it there. None: the whole file.
+INNER = {
+    "__main__": None,  # the command line, with its own --help
+    "data.command": None,
+    "data.download": None,  # what fetching is made of
+    "data.sources": None,
+    "data.unpack": None,
+    "data.scenery": None,  # what synthetic plants are drawn with
+    "data.strokes": None,  # what annotation plans draw with
+    "data.bbbc038": {"read_nuclei"},  # one sample of read()
+    "data.bbbc050": {"read_embryo"},
+    "data.cvppp": {"read_plant"},
+    "data.ovules": {"read_crop"},
+    "data.vnc": {"read_slab"},
+    "data.fetch": {"target", "source", "advice", "changed"},
+    "augment": {"draw_windows", "look_through", "colour", "microscopy"},
+    "selection": {"mass_of", "draw_object_pixels", "embeddings_at", "pixel_numbers"},
+    "regions": {"lifted_distances", "membership", "full_precision", "check_batch"},
+    "points": {"nearest", "ball_sums", "largest_first", "draw", "centred", "check_points", "check_positive"},
+    "train": {"Batch"},
+    "runs": {"write_json", "provenance", "peak_memory_mb"},
+}
+# On the page without an example of their own.
+NO_EXAMPLE = {
+    "data.bbbc038": {"read"},  # needs data that has to be fetched
+    "data.bbbc050": {"read"},
+    "data.cvppp": {"read"},
+    "data.ovules": {"read"},
+    "data.vnc": {"read"},
+    "data.fetch": {"fetch"},  # needs a network
+}
+
+MODULES = [
+    info.name.removeprefix("spoco_lite.")
+    for info in pkgutil.walk_packages(spoco_lite.__path__, "spoco_lite.")
+    if INNER.get(info.name.removeprefix("spoco_lite."), ()) is not None
+]
+
+
+def public(module: str) -> dict:
+    """Functions and classes that a file defines, without a leading underscore."""
+    names = vars(importlib.import_module(f"spoco_lite.{module}"))
+    return {
+        name: value
+        for name, value in names.items()
+        if (inspect.isfunction(value) or inspect.isclass(value))
+        and value.__module__ == f"spoco_lite.{module}"
+        and not name.startswith("_")
+    }
+
+
+def on_page(module: str) -> set[str]:
+    """Names that the page's ``automodule`` block of a file shows."""
+    block = re.search(rf"^\.\. automodule:: spoco_lite\.{re.escape(module)}\n((?: +:.*\n)*)", PAGE, re.MULTILINE)
+    assert block, f"book/api.md has no block for spoco_lite.{module}"
+    members = re.search(r":members:(.*)", block[1])[1].replace(",", " ").split()
+    return set(members) or set(public(module))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_is_on_the_page(module):
+    assert on_page(module) == set(public(module)) - INNER.get(module, set())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_has_an_example(module):
+    without = {name for name in on_page(module) if ">>> " not in (public(module)[name].__doc__ or "")}
+    assert without == NO_EXAMPLE.get(module, set())
+
+
+def test_exceptions_name_what_exists():
+    for module, names in [*INNER.items(), *NO_EXAMPLE.items()]:
+        assert (names or set()) <= set(public(module)), f"{module}: of these, some are gone: {names}"
