@@ -29,7 +29,7 @@ PAGES     := _config.yml _toc.yml $(wildcard book/* book/_static/*)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv unit lint nbval notebooks book check test refresh serve lab clean
+.PHONY: help venv unit lint nbval notebooks book check test bench refresh serve lab clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
@@ -78,6 +78,7 @@ $(BUILT): $(EXECUTED) $(PAGES) $(DATA) | $(READY)
 	@mkdir -p $(BOOK)
 	@cp -R book _config.yml _toc.yml $(BOOK)/
 	$(BIN)/python book/make_results.py $(BOOK)/book/results.md
+	$(BIN)/python book/make_speed.py $(BOOK)/book/speed.md
 	$(BIN)/jupyter-book build $(BOOK) --all -W -n --keep-going
 	@touch $@
 
@@ -90,6 +91,10 @@ check: $(BUILT)  ## check the built pages: links, alt texts, chapters, outputs
 
 test: lint unit nbval book check  ## all of the above: what guards the project
 	@echo "Everything passed."
+
+# All processors, unlike elsewhere.
+bench: $(READY)  ## measure speed and memory beside their peers, and write data/benchmarks (half an hour; leave the machine alone)
+	OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) $(BIN)/python tests/benchmarks/run.py
 
 refresh: $(READY)  ## run the committed notebooks in place, and renew the table of results in the README
 	@for notebook in $(NOTEBOOKS); do echo "== $$notebook"; \

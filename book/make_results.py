@@ -52,7 +52,9 @@ def steps(record: dict) -> str:
 def provenance(records: list[dict]) -> str:
     """One column per run: where its numbers come from."""
     rows = {
-        "Trained on": lambda r: f"{r['data']['dataset']}, split {r['data']['split']}, {r['data']['images']} images",
+        "Trained on": lambda r: (
+            f"{r['data']['dataset']}, split {r['data']['split']}, {r['data']['images']} images"
+        ),
         "Objects labelled": lambda r: f"{r['config']['fraction']:.0%}",
         "Image size": lambda r: f"{r['config']['size']} px",
         "Steps": steps,
@@ -73,10 +75,13 @@ def provenance(records: list[dict]) -> str:
 def fill(text: str, runs: Path = RUNS) -> str:
     """The text with the tables between their markers, whatever stood there before."""
     records = read_records(runs)
-    for make in (results, provenance):
-        name = make.__name__
+    return fill_markers(text, {f.__name__: f(records) if records else NONE for f in (results, provenance)})
+
+
+def fill_markers(text: str, contents: dict[str, str]) -> str:
+    """Put each content between ``<!-- name:begin -->`` and ``<!-- name:end -->``, where the text has these."""
+    for name, content in contents.items():
         region = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-        content = make(records) if records else NONE
         text = region.sub(lambda match, content=content: f"{match[1]}\n{content}\n\n{match[2]}", text)
     return text
 

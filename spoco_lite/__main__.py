@@ -33,14 +33,19 @@ def main(arguments: list[str] | None = None) -> int:
         elif field.type == tuple[int, ...]:
             kind = {"type": int, "nargs": "+"}
         trainer.add_argument(
-            f"--{field.name.replace('_', '-')}", default=field.default, help=f"default: {field.default}", **kind
+            f"--{field.name.replace('_', '-')}",
+            default=field.default,
+            help=f"default: {field.default}",
+            **kind,
         )
 
     scorer = commands.add_parser("evaluate", help="score a run and write the scores into its run.json")
     scorer.add_argument("folder", help="folder or name of a run")
     scorer.add_argument("--split", default="val", help="train, val or test; default: val")
 
-    scorer.add_argument("--tuning-images", type=int, default=12, help="training images that choose the decoder")
+    scorer.add_argument(
+        "--tuning-images", type=int, default=12, help="training images that choose the decoder"
+    )
     data_command.add_arguments(commands)
 
     parsed = parser.parse_args(arguments)

@@ -1,12 +1,12 @@
 """Two views of one image: geometry shared, photometry drawn independently for f and for g.
 
-The views stay aligned pixel by pixel, so that the same pixel can be an anchor in both. Works on whole batches, in 2D
-and 3D, on the device of the images.
+The views stay aligned pixel by pixel, so that the same pixel can be an anchor in both. Works on whole
+batches, in 2D and 3D, on the device of the images.
 
-Geometry is one affine map per image, so that the image is interpolated once, and labels are looked up as the integers
-that they are (kornia's maps take labels as float32, resample at every step, and offer no masks in 3D). A window never
-reaches outside the image: nothing is filled in, neither mirrored objects nor labels that nobody gave.
-Photometry is kornia's, with Poisson noise added, which kornia lacks.
+Geometry is one affine map per image, so that the image is interpolated once, and labels are looked up as the
+integers that they are (kornia's maps take labels as float32, resample at every step, and offer no masks in
+3D). A window never reaches outside the image: nothing is filled in, neither mirrored objects nor labels that
+nobody gave. Photometry is kornia's, with Poisson noise added, which kornia lacks.
 """
 
 import math
@@ -24,7 +24,7 @@ STRETCH = 0.8, 1.25  # ratio of the scales along Y and X, torchvision's and korn
 
 
 def standardize(images: Tensor) -> Tensor:
-    """Each image and channel to mean 0 and standard deviation 1, (N, C, *S) -> (N, C, *S); a constant one to 0.
+    """Each image and channel to mean 0 and deviation 1, ``(N, C, *S)`` -> the same shape; a constant one to 0.
 
     >>> standardize(torch.tensor([[[[0.0, 2.0]]]]))
     tensor([[[[-1.,  1.]]]])
@@ -49,23 +49,33 @@ def two_views(
 
     Parameters
     ----------
-    images : (N, C, *S), float32 in [0, 1]; *S is (Y, X) or (Z, Y, X).
-    labels : (N, *S), int64; every value is kept or dropped, none invented.
-    size : of the views in pixels, one number for each axis or one for all.
-    seed : all that is random follows from it; the global random state is left as it was.
-    scale : least and most pixels of the image for one of the view. No window exceeds its image: in an image of the
-        view's own size the most is 1, and an image smaller than 0.8 of it is refused. Nothing is padded.
-    symmetry : ``"plane"``: mirrored along every axis, turned in (Y, X), the choice for 2D and for volumes whose slices
-        are thicker than their pixels; ``"volume"``: turned in space too, for cubic voxels; ``"upright"``: mirrored
-        left to right only, for photographs of streets. Quarter turns need views of equal length along the axes that
-        change places. Further rotation, up to 45 degrees in (Y, X), goes as far as the window stays in the image.
-    photometry : ``"colour"``: colour jitter and grey (brightness and contrast where there are not three channels),
-        blur; strengths of the public code for leaves. ``"microscopy"``: intensity, gamma, blur in the plane, Poisson
-        and read-out noise. The kinds are those of the public code for nuclei, the strengths are this module's.
+    images
+        ``(N, C, *S)``, float32 in [0, 1]; ``*S`` is (Y, X) or (Z, Y, X).
+    labels
+        ``(N, *S)``, int64; every value is kept or dropped, none invented.
+    size
+        of the views in pixels, one number for each axis or one for all.
+    seed
+        all that is random follows from it; the global random state is left as it was.
+    scale
+        least and most pixels of the image for one of the view. No window exceeds its image: in an image of
+        the view's own size the most is 1, and an image smaller than 0.8 of it is refused. Nothing is padded.
+    symmetry
+        ``"plane"``: mirrored along every axis, turned in (Y, X), the choice for 2D and for volumes whose
+        slices are thicker than their pixels; ``"volume"``: turned in space too, for cubic voxels;
+        ``"upright"``: mirrored left to right only, for photographs of streets. Quarter turns need views of
+        equal length along the axes that change places. Further rotation, up to 45 degrees in (Y, X), goes as
+        far as the window stays in the image.
+    photometry
+        ``"colour"``: colour jitter and grey (brightness and contrast where there are not three channels),
+        blur; strengths of the public code for leaves. ``"microscopy"``: intensity, gamma, blur in the plane,
+        Poisson and read-out noise. The kinds are those of the public code for nuclei, the strengths are this
+        module's.
 
     Returns
     -------
-    view_f, view_g (N, C, *size), labels (N, *size).
+    view_f, view_g, labels
+        ``(N, C, *size)`` float32, twice, and ``(N, *size)`` int64.
 
     Example
     -------
@@ -91,19 +101,19 @@ def two_views(
 def _check(images, labels, size, scale, symmetry, photometry) -> tuple[int, ...]:
     if images.ndim not in (4, 5) or labels.shape != (images.shape[0], *images.shape[2:]):
         raise ValueError(
-            "two_views: expected images (N, C, Y, X) and labels (N, Y, X), or (N, C, Z, Y, X) and (N, Z, Y, X), "
+            "two_views: expected images (N, C, Y, X) and labels (N, Y, X), or with Z before Y, "
             f"found {tuple(images.shape)} and {tuple(labels.shape)}"
         )
     shape = tuple(labels.shape[1:])
     size = (size,) * len(shape) if isinstance(size, int) else tuple(size)
     if len(size) != len(shape) or min(size) < 1:
-        raise ValueError(f"size: found {size}; the images have {len(shape)} axes, give a number of pixels for each")
+        raise ValueError(f"size: found {size}; the images have {len(shape)} axes, give pixels for each")
     if not 0 < scale[0] <= scale[1]:
-        raise ValueError(f"scale: found {scale}; give the least and the most pixels of the image for one of the view")
+        raise ValueError(f"scale: found {scale}; give the least and the most, both above 0")
     if any(s < v * scale[0] for s, v in zip(shape, size)):
         raise ValueError(
-            f"size: an image of {shape} is smaller than the smallest window, {scale[0]} times the view's {size}; "
-            "ask for smaller views, or resize the images"
+            f"size: an image of {shape} is smaller than the smallest window, {scale[0]} times the view's "
+            f"{size}; ask for smaller views, or resize the images"
         )
     for name, value, known in (("symmetry", symmetry, SYMMETRIES), ("photometry", photometry, PHOTOMETRY)):
         if value not in known:
@@ -126,7 +136,8 @@ def draw_windows(
 ) -> Tensor:
     """What n views look at: affine maps (n, D, D + 1), as :func:`torch.nn.functional.affine_grid` takes them.
 
-    Drawn on the CPU from the global generator, so that every device gets the same. Arguments as in :func:`two_views`.
+    Drawn on the CPU from the global generator, so that every device gets the same. Arguments as in
+        :func:`two_views`.
     """
     d = len(shape)
     mirrored, exchanged = SYMMETRIES[symmetry]
@@ -174,7 +185,7 @@ def _steepest(window: Tensor, room: Tensor) -> Tensor:
 def look_through(
     images: Tensor, labels: Tensor, windows: Tensor, size: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """The views of images (N, C, *S), linearly interpolated, and of labels (N, *S), from the nearest pixel."""
+    """The views of images ``(N, C, *S)``, interpolated linearly, and of labels ``(N, *S)``, the nearest pixel's."""
     n, shape = len(images), labels.shape[1:]
     grid = F.affine_grid(windows.to(images.device), [n, 1, *size], align_corners=False)
     views = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -189,7 +200,7 @@ def look_through(
 
 
 def colour(images: Tensor) -> Tensor:
-    """A change of light and colour, (N, C, *S) -> the same, in [0, 1]; slices of a volume are changed alike."""
+    """A change of light and colour, ``(N, C, *S)`` -> the same, in [0, 1]; a volume's slices change alike."""
     jitter = [K.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.5), K.RandomGrayscale(p=0.2)]
     if images.ndim == 5 or images.shape[1] != 3:
         jitter = [K.RandomBrightness((0.6, 1.4), p=0.5), K.RandomContrast((0.6, 1.4), p=0.5)]
@@ -197,7 +208,7 @@ def colour(images: Tensor) -> Tensor:
 
 
 def microscopy(images: Tensor) -> Tensor:
-    """A change of exposure and focus, and new noise, (N, C, *S) -> the same, in [0, 1]."""
+    """A change of exposure and focus, and new noise, ``(N, C, *S)`` -> the same, in [0, 1]."""
     optics = nn.Sequential(
         K.RandomContrast((0.7, 1.3), p=0.5),
         K.RandomGamma((0.7, 1.4), p=0.5),
@@ -205,13 +216,14 @@ def microscopy(images: Tensor) -> Tensor:
     )
     images = _by_slice(optics, images).clamp(0, 1)
     some = (len(images),) + (1,) * (images.ndim - 1)
-    photons = torch.empty(some).uniform_(math.log(30), math.log(300)).exp().to(images.device)  # where a pixel is 1
+    # Photons where a pixel is 1. Every second image gets counted ones, every second one read-out noise.
+    photons = torch.empty(some).uniform_(math.log(30), math.log(300)).exp().to(images.device)
     counted = torch.rand(some).lt(0.5).to(images.device)
     images = torch.where(counted, torch.poisson(images * photons) / photons, images)
-    deviation = torch.empty(some).uniform_(-0.04, 0.04).clamp_min(0).to(images.device)  # 0 for every second image
+    deviation = torch.empty(some).uniform_(-0.04, 0.04).clamp_min(0).to(images.device)
     return (images + deviation * torch.randn_like(images)).clamp(0, 1)
 
 
 def _by_slice(change: nn.Module, images: Tensor) -> Tensor:
-    """kornia's 2D photometry on volumes too: slices as channels, so that one draw holds for a whole volume."""
+    """kornia's 2D photometry on volumes too: slices as channels, so that one draw holds for all of them."""
     return change(images.flatten(1, -3)).view_as(images).clamp(0, 1)

@@ -2,7 +2,7 @@
 
 A *clusterer* is a function from points (P, E) to labels (P,): 0..K-1, the largest cluster first, and -1 for
 noise. There are two, `mean_shift` and `hdbscan_clusters`; any function of that kind will do. `segment`
-applies one to the pixels of an embedding image (E, *S), in 2D or 3D, and gives a label image: 0 background,
+applies one to the pixels of an embedding image ``(E, *S)``, in 2D or 3D, and gives a label image: 0 background,
 1..K objects. `consistency_clustering` also asks the momentum network g whether it sees the same objects as f.
 
 All distances are Euclidean, in the units of the embedding: training pulls the pixels of an object to within
@@ -37,19 +37,33 @@ def segment(
 
     Parameters
     ----------
-    embedding : (E, *S) floating point, S two or three axes.
-    cluster : a clusterer. Set its parameters with `functools.partial`, as in `partial(mean_shift, radius=1.0)`.
-    foreground : (*S) bool, or None. With a mask only its pixels are clustered, and each belongs to an object: a
+    embedding
+        ``(E, *S)`` floating point, S two or three axes.
+    cluster
+        a clusterer. Set its parameters with `functools.partial`, as in `partial(mean_shift, radius=1.0)`.
+    foreground
+        ``(*S)`` bool, or None. With a mask only its pixels are clustered, and each belongs to an object: a
         patch of pixels that the clusterer calls noise, or whose cluster is too small, joins the object that
         most of its neighbours belong to.
-    background : what is background without a mask, besides noise. "largest": the largest cluster. "none": no cluster.
-        (*S) bool: annotated background, such as a few strokes; a cluster is background if they mark it at
+    background
+        what is background without a mask, besides noise. "largest": the largest cluster. "none": no cluster.
+        ``(*S)`` bool: annotated background, such as a few strokes; a cluster is background if they mark it at
         least half as densely as the whole image. With a mask, background is what lies outside it.
-    min_size : a smaller cluster, in pixels, is not an object.
+    min_size
+        a smaller cluster, in pixels, is not an object.
 
-    Returns labels (*S) int64 on the device of `embedding`.
-    Raises ValueError for wrong shapes and dtypes, values that are not finite, and an unknown or empty `background`.
+    Returns
+    -------
+    Tensor
+        labels ``(*S)`` int64 on the device of `embedding`.
 
+    Raises
+    ------
+    ValueError
+        wrong shapes and dtypes, values that are not finite, and an unknown or empty `background`.
+
+    Example
+    -------
     >>> embedding = torch.zeros(2, 12, 12)
     >>> embedding[0, 2:8, 2:8] = 4.0
     >>> segment(embedding)[5].tolist()
@@ -124,28 +138,43 @@ def consistency_clustering(
 
     Without background labels nothing pulls the background together. It falls into pieces, and into other pieces
     in g than in f. So each candidate S, clustered from f, is tested: pixels p of S are drawn, each gives the mask
-    T_p = {i : ||g_i - g_p|| < 2 * `delta_var`}, and S stays if the median IoU of S and T_p reaches `iou_threshold`.
+    ``T_p = {i : ||g_i - g_p|| < 2 * delta_var}``, and S stays if the median IoU of S and T_p reaches `iou_threshold`.
 
     The radius is that of `mean_shift`. The public code takes `delta_var` for both; but training is content with pixels
     within `delta_var` of their mean, and so up to twice as far from each other. On embeddings that are no tighter than
     that, masks of radius `delta_var` are too small and reject good objects.
 
-    Parameters
-    ----------
-    emb_f, emb_g : (E, *S) floating point, embeddings of the same image by the two networks.
-    cluster, foreground, background, min_size : as in `segment`, which makes the candidates. The default clusterer
-        leaves pixels farther than 1 from every mode to the background. With a mask, T_p lies inside it.
-    delta_var : half the radius of the masks in g, as in training.
-    anchors_per_object : how many pixels are drawn, with replacement, from each candidate.
-    iou_threshold : candidates with a lower median IoU become background.
-    seed : of the anchors.
-
-    Returns labels (*S) int64: 0 background, 1..K objects, the largest first.
-    Raises ValueError as `segment` does, and if the two embeddings differ in their spatial shape.
-
     Source: Wolny et al., Sparse object-level supervision for instance segmentation with pixel embeddings,
     CVPR 2022.
 
+    Parameters
+    ----------
+    emb_f, emb_g
+        ``(E, *S)`` floating point, embeddings of the same image by the two networks.
+    cluster, foreground, background, min_size
+        as in `segment`, which makes the candidates. The default clusterer leaves pixels farther than 1 from
+        every mode to the background. With a mask, T_p lies inside it.
+    delta_var
+        half the radius of the masks in g, as in training.
+    anchors_per_object
+        how many pixels are drawn, with replacement, from each candidate.
+    iou_threshold
+        candidates with a lower median IoU become background.
+    seed
+        of the anchors.
+
+    Returns
+    -------
+    Tensor
+        labels ``(*S)`` int64: 0 background, 1..K objects, the largest first.
+
+    Raises
+    ------
+    ValueError
+        as in `segment`, and if the two embeddings differ in their spatial shape.
+
+    Example
+    -------
     >>> emb_f = torch.zeros(2, 20, 20)
     >>> emb_f[0, 2:8, 2:8], emb_f[1, 10:18, 10:18] = 4.0, 4.0
     >>> emb_g = emb_f.clone()

@@ -21,34 +21,48 @@ from .runs import load_model, load_run, run_folder, write_json
 from .unet import MomentumPair
 
 CLUSTERERS = {"mean_shift": mean_shift, "hdbscan": hdbscan_clusters}
-WITH_MASK, WHOLE_IMAGE = "inside the given foreground", "whole image"  # the two ways to score, as tables name them
+WITH_MASK, WHOLE_IMAGE = (
+    "inside the given foreground",
+    "whole image",
+)  # the two ways to score, as tables name them
 
+INSIDE, OUTSIDE = {"consistent": False, "min_size": 50}, {"consistent": True, "min_size": 50}
 DEFAULTS = {
-    WITH_MASK: {"cluster": "mean_shift", "consistent": False},
-    WHOLE_IMAGE: {"cluster": "mean_shift", "consistent": True, "radius": 1.0, "iou_threshold": 0.6},
+    WITH_MASK: {"cluster": "hdbscan", **INSIDE},
+    WHOLE_IMAGE: {"cluster": "mean_shift", "radius": 1.0, "iou_threshold": 0.6, **OUTSIDE},
 }
 CANDIDATES = {
     WITH_MASK: [
-        *({"cluster": "mean_shift", "consistent": False, "bandwidth": b} for b in (0.75, 1.0, 1.25)),
-        {"cluster": "mean_shift", "consistent": False, "min_size": 50},
-        {"cluster": "hdbscan", "consistent": False},
+        {"cluster": "hdbscan", **INSIDE},
+        {"cluster": "hdbscan", "min_samples": 5, **INSIDE},
+        {"cluster": "hdbscan", "min_cluster_size": 60, **INSIDE},
+        *({"cluster": "mean_shift", "bandwidth": b, **INSIDE} for b in (0.75, 1.0, 1.25)),
     ],
     WHOLE_IMAGE: [
         *(
-            {"cluster": "mean_shift", "consistent": True, "radius": 1.0, "iou_threshold": t, "min_size": m}
+            {"cluster": "mean_shift", "bandwidth": b, "radius": r, "iou_threshold": t, **OUTSIDE}
+            for b, r in ((1.0, 1.0), (0.75, 1.25))
             for t in (0.3, 0.4, 0.5, 0.6, 0.7)
-            for m in (16, 50)
         ),
-        {"cluster": "mean_shift", "consistent": False, "radius": 1.0},
+        {"cluster": "mean_shift", "radius": 1.0, "consistent": False, "min_size": 50},
     ],
 }
 OF_SEGMENTATION = ("iou_threshold", "min_size")  # the options of a decoder that are not its clusterer's
 
 
 def decode(pair: MomentumPair, sample: Sample, decoder: dict, *, size: int, masked: bool) -> np.ndarray:
-    """Labels (*S) of a sample by a decoder; with ``masked`` inside the foreground that comes with the data set."""
+    """Labels ``(*S)`` of a sample by a decoder; with ``masked`` inside the foreground that comes with the data set.
+
+    Raises ValueError if there is no such foreground.
+
+    >>> pair, sample = load_model("cvppp-10"), data.load("rosettes", "val", size=32)[0]
+    >>> decode(pair, sample, {"cluster": "mean_shift", "consistent": False}, size=32, masked=True).shape
+    (32, 32)
+    """
     if masked and sample.foreground is None:
-        raise ValueError(f"{sample.name}: the data set gives no foreground mask; score the whole image instead")
+        raise ValueError(
+            f"{sample.name}: the data set gives no foreground mask; score the whole image instead"
+        )
     options = dict(decoder)
     clusterer, consistent = CLUSTERERS[options.pop("cluster")], options.pop("consistent")
     segmentation = {key: options.pop(key) for key in OF_SEGMENTATION if key in options}
@@ -65,9 +79,21 @@ def decode(pair: MomentumPair, sample: Sample, decoder: dict, *, size: int, mask
 
 
 def score(
-    pair: MomentumPair, samples: list[Sample], decoder: dict, *, size: int, masked: bool, progress: bool = True
+    pair: MomentumPair,
+    samples: list[Sample],
+    decoder: dict,
+    *,
+    size: int,
+    masked: bool,
+    progress: bool = True,
 ) -> dict:
-    """Scores of each image in its own size, and means: ``{decoder, mean {sbd, dic, abs_dic, ap50}, images [...]}``."""
+    """Scores of each image in its own size, and means: ``{decoder, mean {sbd, dic, abs_dic, ap50}, images [...]}``.
+
+    >>> pair, samples = load_model("cvppp-10"), data.load("rosettes", "val", size=32)[:1]
+    >>> decoder = {"cluster": "mean_shift", "consistent": False}
+    >>> score(pair, samples, decoder, size=32, masked=True, progress=False)["images"][0]["name"]
+    'rosette040'
+    """
     images = []
     for s in tqdm(samples, disable=not progress, desc="scoring", unit="image"):
         result = evaluate(s.labels, decode(pair, s, decoder, size=size, masked=masked))
@@ -84,8 +110,16 @@ def score(
     return {"decoder": decoder, "mean": mean, "images": images}
 
 
-def tune(pair: MomentumPair, samples: list[Sample], *, size: int, masked: bool, progress: bool = True) -> dict:
-    """Try the candidate decoders on *training* images: ``{images, tried [{decoder, sbd, dic}]}``, best first."""
+def tune(
+    pair: MomentumPair, samples: list[Sample], *, size: int, masked: bool, progress: bool = True
+) -> dict:
+    """Try the candidate decoders on *training* images: ``{images, tried [{decoder, sbd, dic}]}``, best first.
+
+    >>> pair, samples = load_model("cvppp-10"), data.load("rosettes", "train", size=32)[:1]
+    >>> tried = tune(pair, samples, size=32, masked=True, progress=False)["tried"]
+    >>> len(tried), sorted(tried[0])
+    (6, ['decoder', 'dic', 'sbd'])
+    """
     tried = []
     for decoder in CANDIDATES[WITH_MASK if masked else WHOLE_IMAGE]:
         mean = score(pair, samples, decoder, size=size, masked=masked, progress=progress)["mean"]
@@ -94,7 +128,9 @@ def tune(pair: MomentumPair, samples: list[Sample], *, size: int, masked: bool, 
     return {"images": [s.name for s in samples], "tried": tried}
 
 
-def evaluate_run(name: str | Path, *, split: str = "val", tuning_images: int = 12, progress: bool = True) -> dict:
+def evaluate_run(
+    name: str | Path, *, split: str = "val", tuning_images: int = 12, progress: bool = True
+) -> dict:
     """Score a run's weights on a split and write the scores into its ``run.json``; returns the record.
 
     Each way of scoring is done twice: with the default decoder, and with the one that is best on the first

@@ -33,25 +33,39 @@ def mean_shift(
     and is lost.) The seeds climb on a sample of the points. Points that no mode explains are sown again, so
     that small clusters are found too, and the modes end with a climb on all points.
 
-    Parameters
-    ----------
-    points : (P, E) floating point, any device.
-    bandwidth : radius of the kernel. Twice `delta_var` by default, the largest distance that training leaves
-        between two pixels of an object.
-    merge : of two modes closer than this, the one with fewer points goes. By default 1.5 * `bandwidth`, well
-        below the distance of 4 that training asks for between objects.
-    radius : points farther than this from every mode are noise. None: each point goes to its nearest mode.
-    min_points : a mode with fewer points within `bandwidth` is dropped.
-    seeds : points that climb in one round. A cluster of m points among P scattered ones wants about P / m
-        seeds.
-    seed : of the random draws.
-
-    Returns labels (P,) int64: 0..K-1 by decreasing size, -1 noise. Without any mode all points are noise.
-    Raises ValueError for points that are not a finite (P, E) table, and for lengths or numbers that are not
-    positive.
-
     Source: Comaniciu and Meer, Mean shift: a robust approach toward feature space analysis, PAMI 2002.
 
+    Parameters
+    ----------
+    points
+        (P, E) floating point, any device.
+    bandwidth
+        radius of the kernel. Twice `delta_var` by default, the largest distance that training leaves between
+        two pixels of an object.
+    merge
+        of two modes closer than this, the one with fewer points goes. By default 1.5 * `bandwidth`, well
+        below the distance of 4 that training asks for between objects.
+    radius
+        points farther than this from every mode are noise. None: each point goes to its nearest mode.
+    min_points
+        a mode with fewer points within `bandwidth` is dropped.
+    seeds
+        points that climb in one round. A cluster of m points among P scattered ones wants about P / m seeds.
+    seed
+        of the random draws.
+
+    Returns
+    -------
+    Tensor
+        labels (P,) int64: 0..K-1 by decreasing size, -1 noise. Without any mode all points are noise.
+
+    Raises
+    ------
+    ValueError
+        points that are not a finite (P, E) table, and lengths or numbers that are not positive.
+
+    Example
+    -------
     >>> corners = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]).repeat_interleave(50, dim=0)
     >>> labels = mean_shift(corners + 0.1 * torch.randn(150, 2, generator=torch.Generator().manual_seed(0)))
     >>> [part.unique().tolist() for part in labels.split(50)]
@@ -109,7 +123,7 @@ def hdbscan_clusters(
     points: Tensor,
     *,
     min_cluster_size: int = 30,
-    min_samples: int = 5,
+    min_samples: int = 15,
     epsilon: float = 0.0,
     subsample: int = 12_000,
     radius: float | None = None,
@@ -119,23 +133,38 @@ def hdbscan_clusters(
 
     HDBSCAN compares clusters with each other: a single one comes out as noise or in pieces.
 
-    Parameters
-    ----------
-    points : (P, E) floating point, any device; the clustering itself runs on the CPU.
-    min_cluster_size, min_samples : as in the hdbscan package, counted in points of the subsample.
-    epsilon : clusters closer than this are not split (`cluster_selection_epsilon`). 0 by default, since larger
-        values merge objects that training has not yet moved apart.
-    subsample : how many points HDBSCAN sees; its time grows faster than their number.
-    radius : points farther than this from the mean of every cluster are noise. None: each point that HDBSCAN has not
-        put into a cluster goes to the nearest mean.
-    seed : of the subsample.
-
-    Returns labels (P,) int64: 0..K-1 by decreasing size, -1 noise. Without any cluster all points are noise.
-    Raises ValueError for points that are not a finite (P, E) table, and for parameters out of range.
-
     Source: Campello, Moulavi and Sander, Density-based clustering based on hierarchical density estimates,
     PAKDD 2013.
 
+    Parameters
+    ----------
+    points
+        (P, E) floating point, any device; the clustering itself runs on the CPU.
+    min_cluster_size, min_samples
+        as in the hdbscan package, counted in points of the subsample.
+    epsilon
+        clusters closer than this are not split (`cluster_selection_epsilon`). 0 by default, since larger
+        values merge objects that training has not yet moved apart.
+    subsample
+        how many points HDBSCAN sees; its time grows faster than their number.
+    radius
+        points farther than this from the mean of every cluster are noise. None: each point that HDBSCAN has
+        not put into a cluster goes to the nearest mean.
+    seed
+        of the subsample.
+
+    Returns
+    -------
+    Tensor
+        labels (P,) int64: 0..K-1 by decreasing size, -1 noise. Without any cluster all points are noise.
+
+    Raises
+    ------
+    ValueError
+        points that are not a finite (P, E) table, and parameters out of range.
+
+    Example
+    -------
     >>> corners = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]).repeat_interleave(50, dim=0)
     >>> noise = torch.randn(150, 2, generator=torch.Generator().manual_seed(0))
     >>> sorted(part.unique().item() for part in hdbscan_clusters(corners + 0.1 * noise).split(50))
@@ -181,7 +210,9 @@ def nearest(points: Tensor, centres: Tensor, *, radius: float | None = None) -> 
 def ball_sums(points: Tensor, centres: Tensor, radius: float) -> tuple[Tensor, Tensor]:
     """Sum (K, E) and number (K,) of the points (P, E) within `radius` of each centre (K, E)."""
     ones = torch.ones_like(points[:, :1])
-    weighted = torch.cat([points, ones], dim=1)  # so that one product gives the sum, and in its last column the number
+    weighted = torch.cat(
+        [points, ones], dim=1
+    )  # so that one product gives the sum, and in its last column the number
     total = weighted.new_zeros(len(centres), weighted.shape[1])
     for block in weighted.split(max(1, BLOCK // max(1, len(centres)))):
         near = squared_distances(block[:, :-1], centres) <= radius**2
@@ -191,7 +222,9 @@ def ball_sums(points: Tensor, centres: Tensor, radius: float) -> tuple[Tensor, T
 
 def squared_distances(points: Tensor, centres: Tensor) -> Tensor:
     """(P, E), (K, E) -> (P, K) with one matrix product; far from the origin rounding spoils it, so centre first."""
-    return (points.square().sum(1, keepdim=True) + centres.square().sum(1)).addmm_(points, centres.T, alpha=-2)
+    return (points.square().sum(1, keepdim=True) + centres.square().sum(1)).addmm_(
+        points, centres.T, alpha=-2
+    )
 
 
 def largest_first(labels: Tensor) -> Tensor:
@@ -220,7 +253,9 @@ def centred(points: Tensor) -> Tensor:
 
 def check_points(points: Tensor) -> None:
     if points.ndim != 2 or not points.is_floating_point():
-        raise ValueError(f"points must be a floating point tensor (P, E), found {points.dtype} {tuple(points.shape)}")
+        raise ValueError(
+            f"points must be a floating point tensor (P, E), found {points.dtype} {tuple(points.shape)}"
+        )
     if not points.isfinite().all():
         raise ValueError("points hold NaN or infinite values; check the network that made them")
 

@@ -84,7 +84,9 @@ def segment_image(
     """
     shape = np.shape(image)[1:]
     if foreground is not None and np.shape(foreground) != shape:
-        raise ValueError(f"foreground: found size {np.shape(foreground)}, expected {shape}, that of the image")
+        raise ValueError(
+            f"foreground: found size {np.shape(foreground)}, expected {shape}, that of the image"
+        )
     emb_g = embed(pair.g, image, size=size)
     mask = None
     if foreground is not None:

@@ -54,10 +54,14 @@ def _commit() -> str | None:
     here = Path(__file__).parent
 
     def git(*args: str) -> str:
-        return subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *args], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", str(here)) else "")
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+" if git("status", "--porcelain", str(here)) else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -71,30 +75,57 @@ def peak_memory_mb() -> int:
 
 
 def run_folder(name: str | Path) -> Path:
-    """The folder of a run: a path as it is, or the name of a recorded run that ships in ``data/runs``."""
+    """The folder of a run: a path as it is, or the name of a recorded run that ships in ``data/runs``.
+
+    Raises ValueError if neither holds a ``run.json``.
+
+    >>> run_folder("cvppp-10").name
+    'cvppp-10'
+    """
     for folder in (Path(name), shipped() / "runs" / str(name)):
         if (folder / "run.json").is_file():
             return folder
     known = ", ".join(recorded_runs()) or "none"
-    raise ValueError(f"run: found no run.json in {str(name)!r}, nor a recorded run of that name; recorded are: {known}")
+    raise ValueError(
+        f"run: found no run.json in {str(name)!r}, nor a recorded run of that name; recorded are: {known}"
+    )
 
 
 def recorded_runs() -> list[str]:
-    """Names of the runs that ship with the project."""
+    """Names of the runs that ship with the project.
+
+    >>> "cvppp-10" in recorded_runs()
+    True
+    """
     return sorted(p.parent.name for p in (shipped() / "runs").glob("*/run.json"))
 
 
 def load_run(name: str | Path) -> dict:
-    """The record of a run, by the name of a recorded run or by its folder."""
+    """The record of a run, by the name of a recorded run or by its folder.
+
+    Raises ValueError if there is no record, or if it cannot be read.
+
+    >>> load_run("cvppp-10")["config"]["dataset"]
+    'cvppp'
+    """
     path = run_folder(name) / "run.json"
     try:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not a readable record ({error}); restore the file or train again") from error
+        raise ValueError(
+            f"{path}: not a readable record ({error}); restore the file or train again"
+        ) from error
 
 
 def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
-    """Weights of f and g as safetensors, floating point numbers in ``dtype``; written whole or not at all."""
+    """Weights of f and g as safetensors, floating point numbers in ``dtype``; written whole or not at all.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "weights.safetensors"
+    >>> save_weights(MomentumPair(EmbeddingUNet(1, 2, widths=(4,))), path)
+    >>> load_file(path)["f.head.weight"].dtype
+    torch.float16
+    """
     tensors = {
         k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in pair.state_dict().items()
     }
@@ -104,7 +135,11 @@ def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.f
 
 
 def build_pair(config: dict) -> MomentumPair:
-    """The networks that a run's configuration describes, with fresh weights drawn from its seed."""
+    """The networks that a run's configuration describes, with fresh weights drawn from its seed.
+
+    >>> build_pair(load_run("cvppp-10")["config"]).f.embedding_dim
+    16
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
         net = EmbeddingUNet(
@@ -117,7 +152,13 @@ def build_pair(config: dict) -> MomentumPair:
 
 
 def load_model(name: str | Path) -> MomentumPair:
-    """f and g of a run, in evaluation mode, in float32 on the CPU."""
+    """f and g of a run, in evaluation mode, in float32 on the CPU.
+
+    Raises FileNotFoundError if the weights are missing, ValueError if the record or the weights cannot be read.
+
+    >>> load_model("cvppp-10").training
+    False
+    """
     folder = run_folder(name)
     pair = build_pair(load_run(folder)["config"])
     path = folder / "weights.safetensors"
@@ -126,6 +167,8 @@ def load_model(name: str | Path) -> MomentumPair:
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a readable file of weights ({error}); restore it or train again") from error
+        raise ValueError(
+            f"{path}: not a readable file of weights ({error}); restore it or train again"
+        ) from error
     pair.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     return pair.eval()

@@ -27,16 +27,26 @@ from .runs import build_pair, peak_memory_mb, provenance, save_weights, write_js
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that decides a run. Defaults: the public code's for leaves where it has one; others say why."""
+    """Everything that decides a run. Defaults: the public code's for leaves where it has one; others say why.
+
+    >>> Config(dataset="cvppp", fraction=0.1).steps
+    1000
+    """
 
     dataset: str = "rosettes"
-    data_options: dict = dataclasses.field(default_factory=dict)  # of the data set's reader, such as {"path": ...}
-    annotate: str = "per image"  # this and the next three: what is annotated (data.annotation.plan_annotation)
+    data_options: dict = dataclasses.field(
+        default_factory=dict
+    )  # of the data set's reader, such as {"path": ...}
+    annotate: str = (
+        "per image"  # this and the next three: what is annotated (data.annotation.plan_annotation)
+    )
     fraction: float = 1.0
     number: int | None = None  # of objects, instead of the fraction
     background: str = "none"  # "all" makes the annotation dense
     seed: int = 0
     size: int = 256  # height and width of the views, in pixels
+    symmetry: str = "plane"  # this and the next: how the two views are made (augment.two_views)
+    photometry: str = "colour"
     batch: int = 4
     steps: int = 1000
     learning_rate: float = 2e-3  # ten times the public code's: few steps, one cosine cycle with warm-up
@@ -65,13 +75,21 @@ class Batch(NamedTuple):
 
 
 class Training:
-    """State of a run: networks, optimiser, step. ``run()`` trains to the end and writes the record."""
+    """State of a run: networks, optimiser, step. ``run()`` trains to the end and writes the record.
+
+    >>> import tempfile
+    >>> training = Training(Config(size=32, batch=2, widths=(4, 8)), tempfile.mkdtemp())
+    >>> training.draw(step=0).view_f.shape
+    torch.Size([2, 3, 32, 32])
+    """
 
     def __init__(self, config: Config, folder: str | Path, *, device: str | torch.device | None = None):
         self.config, self.folder = config, Path(folder)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # Larger than the views: crops of 70% of the area keep their detail.
-        dense = list(data.load(config.dataset, "train", size=round(config.size * 1.25), **config.data_options))
+        dense = list(
+            data.load(config.dataset, "train", size=round(config.size * 1.25), **config.data_options)
+        )
         self.plan = data.plan_annotation(
             dense,
             config.annotate,
@@ -109,7 +127,9 @@ class Training:
     def _check(samples: list) -> None:
         for s in samples:
             if not np.isfinite(s.image).all():
-                raise ValueError(f"{s.name}: the image holds NaN or infinity; repair the file or leave it out")
+                raise ValueError(
+                    f"{s.name}: the image holds NaN or infinity; repair the file or leave it out"
+                )
 
     # ------------------------------------------------------------------ one step
 
@@ -119,9 +139,16 @@ class Training:
         places = range(step * config.batch, (step + 1) * config.batch)
         indices = torch.tensor([_shuffled(config.seed, place // n, n)[place % n] for place in places])
         indices = indices.to(self.device)
-        return Batch(
-            *two_views(self.images[indices], self.labels[indices], size=config.size, seed=_seed(config.seed, step))
+        views = two_views(
+            self.images[indices],
+            self.labels[indices],
+            size=config.size,
+            seed=_seed(config.seed, step),
+            scale=(1.05, 1.25),  # of images that are 1.25 times as large: 70 to 100% of their area
+            symmetry=config.symmetry,
+            photometry=config.photometry,
         )
+        return Batch(*views)
 
     def train_step(self, batch: Batch) -> LossTerms:
         """Forward, backward, optimiser, momentum average. Nothing here waits for the device."""
@@ -130,7 +157,9 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * schedule(self.step, config.steps)
         generator = torch.Generator(self.device).manual_seed(_seed(config.seed, self.step))
-        view_f, view_g = (v.contiguous(memory_format=torch.channels_last) for v in (batch.view_f, batch.view_g))
+        view_f, view_g = (
+            v.contiguous(memory_format=torch.channels_last) for v in (batch.view_f, batch.view_g)
+        )
         with torch.autocast(self.device.type, torch.bfloat16):
             if config.consistency:
                 emb_f, emb_g = self.pair(view_f, view_g)
@@ -156,7 +185,9 @@ class Training:
         validation = data.load(config.dataset, "val", size=config.size, **config.data_options)
         validation = list(validation[: config.validation_images])
         started, sums = time.perf_counter() - self.seconds, None
-        bar = tqdm(total=config.steps, initial=self.step, disable=not progress, desc=self.folder.name, unit="step")
+        bar = tqdm(
+            total=config.steps, initial=self.step, disable=not progress, desc=self.folder.name, unit="step"
+        )
         while self.step < config.steps:
             terms = self.train_step(self.draw(self.step))
             sums = torch.stack(terms) if sums is None else sums + torch.stack(terms)
@@ -229,12 +260,16 @@ class Training:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise ValueError(f"{path}: not a readable checkpoint ({error}); delete it to start again") from error
+            raise ValueError(
+                f"{path}: not a readable checkpoint ({error}); delete it to start again"
+            ) from error
         there, here = state["config"], dataclasses.asdict(self.config)
         changed = {key: (there.get(key), here[key]) for key in here if there.get(key) != here[key]}
         if set(changed) - {"steps"}:
             listed = ", ".join(f"{key} was {old!r}, is now {new!r}" for key, (old, new) in changed.items())
-            raise ValueError(f"{path}: belongs to another configuration ({listed}). Take another folder, or delete it.")
+            raise ValueError(
+                f"{path}: belongs to another configuration ({listed}). Take another folder, or delete it."
+            )
         self.pair.load_state_dict(state["pair"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
@@ -290,7 +325,9 @@ def _shuffled(seed: int, epoch: int, n: int) -> np.ndarray:
 def _renumbered(labels: np.ndarray) -> np.ndarray:
     """Objects become 1, 2, ...: the loss has one slot for each number up to the highest."""
     values, inverse = np.unique(labels, return_inverse=True)
-    return (inverse.reshape(labels.shape) - np.searchsorted(values, 1) + 1) * (labels > 0) + np.minimum(labels, 0)
+    return (inverse.reshape(labels.shape) - np.searchsorted(values, 1) + 1) * (labels > 0) + np.minimum(
+        labels, 0
+    )
 
 
 def _describe(config: Config, plan: data.Plan, dense: list) -> dict:

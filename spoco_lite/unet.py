@@ -146,7 +146,9 @@ class MomentumPair(nn.Module):
     def __init__(self, net: nn.Module, *, momentum: float = 0.999):
         super().__init__()
         if not 0.0 <= momentum <= 1.0:
-            raise ValueError(f"momentum: found {momentum}; give a number from 0 (g copies f) to 1 (g never moves)")
+            raise ValueError(
+                f"momentum: found {momentum}; give a number from 0 (g copies f) to 1 (g never moves)"
+            )
         self.f = net
         self.g = copy.deepcopy(net).requires_grad_(False)
         self.momentum = momentum

@@ -1,6 +1,5 @@
 """Two views: one geometry for images and labels, two photometries, and no label that was not there."""
 
-import hashlib
 import subprocess
 import sys
 
@@ -43,7 +42,7 @@ def test_labels_and_both_views_are_aligned(channels, shape, size, seed):
         for picture, y in zip(view.mean(1), cropped):
             low, high = (f(y.numpy(), 9) for f in (ndimage.minimum_filter, ndimage.maximum_filter))
             inner = torch.from_numpy(low == high)  # blur reaches so far
-            for axis in range(inner.ndim):  # what lies outside the view is not seen by its labels, but by the blur
+            for axis in range(inner.ndim):  # what lies outside the view is seen by the blur alone
                 inner.movedim(axis, 0)[[0, 1, 2, 3, -4, -3, -2, -1]] = False
             levels = [level for k in y.unique() if len(level := picture[inner & (y == k)])]
             assert levels
@@ -57,7 +56,7 @@ def test_labels_and_both_views_are_aligned(channels, shape, size, seed):
     [((60, 50), "plane"), ((60, 50), "upright"), ((20, 40, 44), "plane"), ((20, 40, 44), "volume")],
 )
 def test_image_and_labels_show_the_same_place_and_none_outside(shape, symmetry):
-    """Images and labels that hold their own coordinates differ by half a pixel at most, and not on average."""
+    """Images and labels that hold their coordinates differ by half a pixel at most, and not on average."""
     size = (16,) * len(shape) if symmetry == "volume" else tuple(length * 4 // 5 for length in shape)
     places = coordinates(64, shape)
     torch.manual_seed(0)
@@ -67,7 +66,7 @@ def test_image_and_labels_show_the_same_place_and_none_outside(shape, symmetry):
         views, seen = look_through(places, labels, windows, size)
         difference = views[:, axis] - (seen + 0.5)
         assert difference.abs().max() <= 0.5 + 1e-3
-        assert difference.mean().abs() < 0.05  # of one window it may be anything: all pixels lie alike in the image's
+        assert difference.mean().abs() < 0.05  # over all windows; in one, all pixels may be off alike
     # Without clamping at the border: the windows themselves stay inside.
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * len(shape))
     reached = torch.einsum("nij,kj->nki", windows[..., :-1], corners) + windows[..., -1][:, None]
@@ -76,7 +75,8 @@ def test_image_and_labels_show_the_same_place_and_none_outside(shape, symmetry):
 
 
 def test_the_window_is_the_naive_one():
-    """Without rotation and stretch, by slicing: an image of the view's own size is only mirrored and turned."""
+    """By slicing: without rotation and stretch, an image of the view's own size is mirrored and turned."""
+    torch.manual_seed(0)
     images, labels = torch.rand(8, 2, 24, 24), torch.randint(-1, 9, (8, 24, 24))
     windows = draw_windows(8, (24, 24), (24, 24), scale=(1.0, 1.0))
     windows = windows.round()  # stretch makes one axis shorter than 24: bring it back to the image's own
@@ -84,9 +84,10 @@ def test_the_window_is_the_naive_one():
     assert (windows[..., :2].abs().sum(1) == 1).all()
     views, seen = look_through(images, labels, windows, (24, 24))
     for image, label, view, cropped in zip(images, labels, views, seen):
-        ways = [(x, y) for k in range(4) for x, y in ((image.rot90(k, (1, 2)), label.rot90(k)),)]
+        ways = [(image.rot90(k, (1, 2)), label.rot90(k)) for k in range(4)]
         ways += [(x.flip(2), y.flip(1)) for x, y in ways]
-        assert [torch.equal(y, cropped) and torch.allclose(x, view, atol=1e-5) for x, y in ways].count(True) == 1
+        same = [torch.equal(y, cropped) and torch.allclose(x, view, atol=1e-5) for x, y in ways]
+        assert sum(same) == 1
 
 
 @pytest.mark.parametrize(
@@ -99,14 +100,16 @@ def test_all_symmetries_occur_and_no_other(symmetry, shape, expected):
     for axis in range(1, len(shape) + 1):
         labels = labels.repeat_interleave(10, axis)
     labels = labels.repeat(500, *(1,) * len(shape))
-    cropped = two_views(labels[:, None] / 8.0, labels, size=16, seed=0, symmetry=symmetry, scale=(1.2, 1.25))[2]
+    cropped = two_views(labels[:, None] / 8.0, labels, size=16, seed=0, symmetry=symmetry, scale=(1.2, 1.25))[
+        2
+    ]
     for axis in range(1, len(shape) + 1):
         cropped = cropped.index_select(axis, torch.tensor([1, 14]))
     assert len(cropped.flatten(1).unique(dim=0)) == expected
 
 
 def test_thick_slices_are_never_mixed_with_the_plane():
-    """A view's slice shows one depth of the image, whatever happens in the plane; nor are proportions lost."""
+    """A view's slice shows one depth of the image, whatever happens in the plane; proportions are kept."""
     places = coordinates(32, (24, 64, 64))
     torch.manual_seed(0)
     windows = draw_windows(32, (24, 64, 64), (16, 48, 48))
@@ -158,7 +161,7 @@ def test_another_process_gives_the_same_views():
     exec(BY_SEED, here)
     command = [sys.executable, "-c", f"import torch; torch.manual_seed(9)\n{BY_SEED}\nprint(result)"]
     there = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    assert there == here["result"] != hashlib.sha256(b"").hexdigest()
+    assert there == here["result"]
 
 
 @pytest.mark.parametrize("photometry", ["colour", "microscopy"])
@@ -178,7 +181,9 @@ def test_everything_follows_from_the_seed_and_nothing_else_changes(photometry, s
 
 
 @pytest.mark.parametrize("photometry", ["colour", "microscopy"])
-@pytest.mark.parametrize(("channels", "shape"), [(1, (40, 40)), (3, (40, 40)), (1, (3, 40, 40)), (2, (6, 40, 40))])
+@pytest.mark.parametrize(
+    ("channels", "shape"), [(1, (40, 40)), (3, (40, 40)), (1, (3, 40, 40)), (2, (6, 40, 40))]
+)
 def test_views_differ_and_are_standardised(channels, shape, photometry):
     images = torch.rand(8, channels, *shape, generator=torch.Generator().manual_seed(0))
     size = (*shape[:-2], 32, 32)
@@ -186,8 +191,8 @@ def test_views_differ_and_are_standardised(channels, shape, photometry):
     view_f, view_g, _ = two_views(images, labels, size=size, seed=0, photometry=photometry)
     different = [not torch.allclose(f, g) for f, g in zip(view_f, view_g)]
     assert sum(different) >= 6  # each of two photometries may leave an image as it is
-    axes = tuple(range(2, images.ndim))
     for view in (view_f, view_g):
+        axes = tuple(range(2, view.ndim))
         assert view.shape == (8, channels, *size) and view.dtype == torch.float32
         torch.testing.assert_close(view.mean(axes), torch.zeros(8, channels), atol=1e-4, rtol=0)
         torch.testing.assert_close(view.std(axes, correction=0), torch.ones(8, channels), atol=1e-3, rtol=0)
@@ -215,14 +220,9 @@ def test_standardize_works_per_image_and_channel(size):
     images = 3 + 2 * torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
     images[1, 2] = 0.5  # constant
     result = standardize(images)
-    for n in range(2):
-        for c in range(3):
-            x = images[n, c]
-            expected = (x - x.mean()) / x.std(correction=0) if x.std() else torch.zeros(size)
-            torch.testing.assert_close(result[n, c], expected, atol=1e-4, rtol=1e-4)
-
-
-# ---------------------------------------------------------------------- bad arguments
+    for x, y in zip(images.flatten(0, 1), result.flatten(0, 1)):
+        expected = (x - x.mean()) / x.std(correction=0) if x.std() else torch.zeros(size)
+        torch.testing.assert_close(y, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,7 @@ def test_wrong_shapes(images, labels):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": (9, 20, 20)}, r"image of \(7, 30, 30\) is smaller than .* 0.8 times the view's \(9, 20, 20\)"),
-        ({"size": (8, 8)}, "images have 3 axes"),
+        ({"size": (9, 20, 20)}, r"image of \(7, 30, 30\) is smaller than .* 0.8 times .* \(9, 20, 20\)"),
         ({"size": 0}, "images have 3 axes"),
         ({"size": 7, "scale": (1.2, 0.8)}, "scale: found"),
         ({"size": 7, "symmetry": "cube"}, "symmetry: found 'cube'; known are plane, volume, upright"),

@@ -36,7 +36,9 @@ def toc_problems(root: Path) -> list[str]:
     there = {str(page.relative_to(root).with_suffix("")) for page in pages}
     listed = toc_files(root / "_toc.yml")
     problems = [f"{name}: missing from _toc.yml" for name in sorted(there - set(listed))]
-    return problems + [f"{name}: in _toc.yml, but there is no such file" for name in listed if name not in there]
+    return problems + [
+        f"{name}: in _toc.yml, but there is no such file" for name in listed if name not in there
+    ]
 
 
 def navigation_problems(html: Path, documents: list[str]) -> list[str]:
@@ -86,7 +88,9 @@ def anchors(page: Path) -> set[str]:
 def internal_links(page: Path) -> list[tuple[Path, str]]:
     """(file, anchor) of everything that a page links to or loads from its own site."""
     links = []
-    for url in (urlsplit(tag[key]) for key in ("href", "src") for tag in parsed(page).find_all(attrs={key: True})):
+    for url in (
+        urlsplit(tag[key]) for key in ("href", "src") for tag in parsed(page).find_all(attrs={key: True})
+    ):
         if not (url.scheme or url.netloc) and (url.path or url.fragment):
             target = (page.parent / unquote(url.path)).resolve() if url.path else page
             links.append((target, unquote(url.fragment)))
@@ -109,7 +113,9 @@ def alt_problems(page: Path) -> list[str]:
     for image in parsed(page).find_all("img"):
         alt = (image.get("alt") or "").strip()
         if len(alt.split()) < 2 or re.search(r"\.(png|svg|jpe?g|gif)$|[0-9a-f]{16}", alt):
-            problems.append(f"{page.name}: image {image.get('src', '')[:60]} has the alternative text {alt!r}")
+            problems.append(
+                f"{page.name}: image {image.get('src', '')[:60]} has the alternative text {alt!r}"
+            )
     return problems
 
 
@@ -197,7 +203,10 @@ def test_toc_files_are_all_files_of_the_toc():
 
 
 def test_toc_problems_finds_what_differs(tmp_path):
-    write(tmp_path / "_toc.yml", "root: book/intro\nchapters:\n- file: notebooks/01_a\n- file: notebooks/03_gone\n")
+    write(
+        tmp_path / "_toc.yml",
+        "root: book/intro\nchapters:\n- file: notebooks/01_a\n- file: notebooks/03_gone\n",
+    )
     write(tmp_path / "book/intro.md", "# Welcome")
     notebook(tmp_path / "notebooks/01_a.ipynb")
     notebook(tmp_path / "notebooks/02_b.ipynb")
@@ -242,10 +251,18 @@ def test_notebook_problems_finds(tmp_path, content, problem):
         (link_problems, '<a href="bad.html#gone">x</a>', '<a href="good.html#a%20b">x</a><p id="a b"></p>'),
         (alt_problems, "<img src='x.png'>", "<img src='x.png' alt='A red leaf'>"),
         (alt_problems, "<img src='x.png' alt=''>", "<p>no image</p>"),
-        (alt_problems, "<img src='x.png' alt='_images/0123456789abcdef.png'>", "<img alt='Loss against step'>"),
+        (
+            alt_problems,
+            "<img src='x.png' alt='_images/0123456789abcdef.png'>",
+            "<img alt='Loss against step'>",
+        ),
         (alt_problems, "<img src='x.png' alt='my figure.svg'>", "<img alt='Two views of a plant'>"),
         (table_problems, "<p>| a | b | | — | — | | 1 | 2 |</p>", "<p>a | b --- c</p>"),
-        (traceback_problems, "<pre><b>Traceback</b> (most recent call last)</pre>", "<p>no traceback here</p>"),
+        (
+            traceback_problems,
+            "<pre><b>Traceback</b> (most recent call last)</pre>",
+            "<p>no traceback here</p>",
+        ),
     ],
 )
 def test_page_check_finds(tmp_path, check, bad, good):

@@ -5,6 +5,7 @@ The meta device has shapes and no values: reading one back, or a shape that foll
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spoco_lite import blocks
 from spoco_lite.losses import SpocoLoss
@@ -56,6 +57,32 @@ def test_a_whole_step_needs_no_value():
     torch.nn.utils.clip_grad_norm_(pair.f.parameters(), 10.0)
     optimizer.step()
     pair.update()
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation made."""
+
+    def __init__(self):
+        super().__init__()
+        self.entries = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self.entries = max(self.entries, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return result
+
+
+@pytest.mark.parametrize("objects", [2, 60])
+def test_no_table_of_voxels_times_objects(objects, monkeypatch):
+    """With 60 objects such a table would be ten times the embeddings; neither pass makes one."""
+    monkeypatch.setitem(blocks.BLOCK, "cpu", 4096)
+    emb_f, emb_g = (torch.randn(1, 4, 16, 32, 32) for _ in range(2))
+    labels = torch.randint(-1, objects + 1, (1, 16, 32, 32))
+    with Largest() as largest:
+        SpocoLoss(max_objects=objects)(emb_f.requires_grad_(), emb_g, labels).total.backward()
+    assert largest.entries <= labels.numel() * (4 + 2)  # the embeddings, and two more rows
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -128,7 +128,9 @@ def test_write(tmp_path, monkeypatch):
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png")) == [
         f"{kind}/rosette00{seed}.png" for kind in ("images", "labels") for seed in range(3)
     ]
-    assert np.array_equal(read_array(tmp_path / "labels" / "rosette002.png"), make_rosette(2, size=160).labels)
+    assert np.array_equal(
+        read_array(tmp_path / "labels" / "rosette002.png"), make_rosette(2, size=160).labels
+    )
 
 
 @pytest.mark.parametrize("seed", [-1, 1.0, "3", None])

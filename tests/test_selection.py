@@ -8,7 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from spoco_lite.selection import GaussianKernel, draw_anchors, soft_masks, squared_distances
+from spoco_lite.regions import squared_distances
+from spoco_lite.selection import GaussianKernel, draw_anchors, draw_object_pixels, soft_masks
 
 
 def randn(*shape, seed=0, dtype=torch.float32):
@@ -171,3 +172,44 @@ def test_anchors_of_an_empty_batch():
         torch.zeros(0, 2, 4, 4), torch.zeros(0, 2, 4, 4), torch.zeros(0, 4, 4).long()
     )
     assert pixels.shape == valid.shape == (0, 20)
+
+
+def two_groups(share):
+    """Embeddings of a row of 1,000 unlabelled pixels, a share of them in one group, the others in another."""
+    embeddings = torch.zeros(1, 2, 1, 1000)
+    embeddings[..., round(1000 * share) :] = 9.0
+    return embeddings
+
+
+@pytest.mark.parametrize(("coverage", "found"), [(0.5, {1}), (0.95, {1, 2}), (1.0, {2})])
+def test_drawing_stops_when_enough_is_covered(coverage, found):
+    """One anchor of the group of 93% covers more than half, and less than 95%; chance decides which comes first."""
+    embeddings, labels = two_groups(0.93), torch.full((1, 1, 1000), -1)
+    counts = []
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        pixels, valid = draw_anchors(embeddings, embeddings, labels, coverage=coverage, generator=generator)
+        if pixels[0, 0] < 930:
+            counts.append(int(valid.sum()))
+    assert len(counts) >= 15
+    assert set(counts) == found
+
+
+def test_coverage_is_a_share_of_the_unlabelled_region_not_of_the_image():
+    """The public code stops at 5% of the image: a small unlabelled region would never get an anchor."""
+    labels = torch.ones(1, 1, 1000, dtype=torch.long)
+    labels[..., -20:] = -1
+    _, valid = draw_anchors(two_groups(0.99), two_groups(0.99), labels, coverage=1.0)
+    assert valid.sum() == 2
+
+
+def test_object_pixels_are_drawn_from_their_region_uniformly():
+    slots = torch.tensor([[2, 0, 1, 1, -1, 2, 2, 2]], dtype=torch.int32).repeat(4000, 1)
+    sizes = torch.tensor([[1.0, 2.0, 4.0, 1.0]]).repeat(4000, 1)  # region 3 has no pixel
+    pixels = draw_object_pixels(slots, sizes, generator=torch.Generator().manual_seed(0))
+    for region, places in enumerate([[1], [2, 3], [0, 5, 6, 7]]):
+        counts = torch.bincount(pixels[:, region], minlength=8)
+        assert counts.nonzero()[:, 0].tolist() == places
+        expected = 4000 / len(places)
+        assert counts[places].float().sub(expected).abs().max() < 5 * expected**0.5
+    assert ((pixels >= 0) & (pixels < 8)).all()

@@ -350,3 +350,45 @@ def test_the_learning_rate_rises_and_then_falls(steps):
 )
 def test_renumbering(labels, expected):
     assert train._renumbered(np.array(labels)).tolist() == expected
+
+
+def test_the_configuration_reaches_the_two_views_and_the_annotation(tmp_path, monkeypatch):
+    asked = {}
+
+    def two_views(images, labels, **options):
+        asked.update(options)
+        return images, images, labels
+
+    monkeypatch.setattr(train, "two_views", two_views)
+    options = {
+        "symmetry": "upright",
+        "photometry": "microscopy",
+        "annotate": "images",
+        "number": 20,
+        "background": "all",
+    }
+    training = train.Training(dataclasses.replace(TINY, **options), tmp_path)
+    training.draw(0)
+    assert (asked["symmetry"], asked["photometry"], asked["size"]) == ("upright", "microscopy", TINY.size)
+    assert (training.plan.how, training.plan.number, training.plan.background) == ("images", 20, "all")
+    annotated = [(labels >= 0).all() or (labels < 0).all() for labels in training.labels]
+    assert all(annotated)
+
+
+def test_without_consistency_an_image_without_annotation_is_left_out(tmp_path):
+    options = {"annotate": "images", "fraction": 0.1, "background": "all"}
+    alone = train.Training(dataclasses.replace(TINY, consistency=0.0, **options), tmp_path / "alone")
+    beside = train.Training(dataclasses.replace(TINY, **options), tmp_path / "beside")
+    assert (len(alone.images), len(beside.images)) == (4, 40)
+    assert alone.description == beside.description
+    assert alone.description["annotated_images"] == 4
+
+
+def test_a_run_keeps_its_annotation_plan(tmp_path):
+    config = dataclasses.replace(TINY, fraction=0.3)
+    train.train(config, tmp_path, progress=False)
+    plan = data.Plan.read(tmp_path / "annotation.json")
+    assert plan == train.Training(config, tmp_path / "again").plan
+    with pytest.raises(ValueError, match="another configuration"):
+        train.train(dataclasses.replace(config, fraction=0.6), tmp_path, progress=False)
+    assert data.Plan.read(tmp_path / "annotation.json") == plan  # the refused one wrote nothing

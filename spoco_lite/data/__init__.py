@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import bbbc038, bbbc050, cityscapes, cvppp, folder, ovules, rosettes, vnc
+from . import bbbc038, bbbc050, cells3d, cityscapes, cvppp, folder, ovules, rosettes, vnc
 from .annotation import Cost, Plan, plan_annotation
 from .sample import Sample, Samples, resize
 from .splits import SPLITS
@@ -10,7 +10,7 @@ from .splits import SPLITS
 # Each reads a split in the size of its owner: read(split, **options) -> Samples.
 DATASETS = {
     module.__name__.rpartition(".")[2]: module.read
-    for module in (rosettes, cvppp, bbbc038, bbbc050, ovules, vnc, cityscapes, folder)
+    for module in (rosettes, cells3d, cvppp, bbbc038, bbbc050, ovules, vnc, cityscapes, folder)
 }
 
 
@@ -20,8 +20,9 @@ def load(name: str, split: str, *, size: int | tuple[int, ...] | None = None, **
     Parameters
     ----------
     name
-        a key of ``DATASETS``. Synthetic and always there: ``"rosettes"``. Real, to be fetched: ``"cvppp"``,
-        ``"bbbc038"``, ``"bbbc050"``, ``"ovules"``, ``"vnc"``, ``"cityscapes"``. Your own: ``"folder"``.
+        a key of ``DATASETS``. Synthetic and always there: ``"rosettes"``, ``"cells3d"``. Real, to be fetched:
+        ``"cvppp"``, ``"bbbc038"``, ``"bbbc050"``, ``"ovules"``, ``"vnc"``, ``"cityscapes"``. Your own:
+        ``"folder"``.
     split
         ``"train"``, ``"val"`` or ``"test"``.
     size

@@ -1,9 +1,10 @@
-"""Synthetic nuclei in 3D, as a fluorescence microscope sees them in an embryo: a stand-in that needs no download.
+"""Synthetic nuclei in 3D, as a fluorescence microscope sees them in an embryo; no download needed.
 
-A volume is drawn from its seed alone, in micrometres: clumps of nuclei that press against each other, some dim, some
-dividing (small and bright), some cut by the edge of the volume; chromatin and nucleoli inside; out-of-focus and
-autofluorescent light between them. Light is lost with depth, blurred more along z than in the plane, and counted in
-photons. Voxels are those of BBBC050 (mouse embryos), 1.75 x 0.8 x 0.8 um, and so is the size of a nucleus.
+A volume is drawn from its seed alone, in micrometres: clumps of nuclei that press against each other, some
+dim, some dividing (small and bright), some cut by the edge of the volume; chromatin and nucleoli inside;
+out-of-focus and autofluorescent light between them. Light is lost with depth, blurred more along z than in
+the plane, and counted in photons. Voxels are those of BBBC050 (mouse embryos), 1.75 x 0.8 x 0.8 um; nuclei
+are somewhat smaller than there, so that a small volume holds many.
 
 What ships in ``data/cells3d``, 20 volumes, was written by :func:`write`.
 """
@@ -47,8 +48,9 @@ def make_cells(seed: int) -> Sample:
     Returns
     -------
     Sample
-        image float32 (1, 24, 64, 64) in [0, 1], in steps of 1/255; labels int64 (24, 64, 64), 0 background, 1..K
-        the nuclei (K from 15 to 40), each one 6-connected piece of at least 60 voxels; ``voxel_size`` in um.
+        image float32 (1, 24, 64, 64) in [0, 1], in steps of 1/255; labels int64 (24, 64, 64), 0 background,
+        1..K the nuclei (K from 15 to 40), each one 6-connected piece of at least 60 voxels; ``voxel_size`` in
+        um.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def read(split: str) -> Samples:
 
 
 def write(folder: Path | None = None) -> None:
-    """Write all as ``images/<name>.tif`` and ``labels/<name>.tif``, a page a slice; default: ``data/cells3d``."""
+    """Write ``images/<name>.tif`` and ``labels/<name>.tif``, by default to ``data/cells3d``."""
     for seed in (seed for seeds in SPLITS.values() for seed in seeds):
         sample = make_cells(seed)
         arrays = {"images": np.rint(sample.image[0] * 255), "labels": sample.labels}
@@ -111,7 +113,7 @@ def write(folder: Path | None = None) -> None:
 
 
 def _pack(rng: np.random.Generator) -> list[_Nucleus]:
-    """Nuclei one after the other, most of them against one that is there; their ellipsoids overlap a little."""
+    """Nuclei one after the other, most of them against one that is there; ellipsoids overlap a little."""
     size = np.multiply(SHAPE, VOXEL_SIZE)
     count, typical = rng.integers(18, 37), rng.uniform(5.2, 6.4)
     nuclei: list[_Nucleus] = []
@@ -124,7 +126,8 @@ def _pack(rng: np.random.Generator) -> list[_Nucleus]:
         if nuclei and rng.uniform() < 0.8:
             mate = nuclei[rng.integers(len(nuclei))]
             way = rng.normal(0, 1, 3)
-            centre = mate.centre + way / np.linalg.norm(way) * (mate.radius + radius) * rng.uniform(0.78, 0.95)
+            apart = (mate.radius + radius) * rng.uniform(0.78, 0.95)
+            centre = mate.centre + way / np.linalg.norm(way) * apart
         outside = np.maximum(-centre, centre - size).max()
         crowded = any(np.linalg.norm(centre - n.centre) < 0.78 * (n.radius + radius) for n in nuclei)
         if outside > 0.3 * radius or crowded:
@@ -137,7 +140,7 @@ def _pack(rng: np.random.Generator) -> list[_Nucleus]:
 
 
 def _draw(rng: np.random.Generator, nuclei: list[_Nucleus]) -> tuple[np.ndarray, list[int], np.ndarray]:
-    """Labels int64 (*SHAPE); which nuclei they are; the relative distance of a voxel to its nucleus' centre."""
+    """Labels int64 (*SHAPE); which nuclei they are; how far out in its nucleus a voxel lies, 0 to 1."""
     places = np.stack(np.meshgrid(*_axes(), indexing="ij"), -1)
     nearest, owner = np.full(SHAPE, np.inf), np.full(SHAPE, -1)
     for i, nucleus in enumerate(nuclei):
@@ -185,13 +188,13 @@ def _fluorescence(
 
 
 def _microscope(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-    """A picture of it, float32 (*SHAPE) in [0, 1]: loss with depth, blur, photons, read-out noise, eight bits."""
+    """A picture of it, float32 (*SHAPE) in [0, 1]: loss with depth, blur, photons, read-out noise, 8 bits."""
     depth = _axes()[0][:, None, None]
     light = light * np.exp(-depth / rng.uniform(40, 80)) * (1 + 0.1 * _noise(rng, 16.0))
     light = ndimage.gaussian_filter(np.clip(light, 0, None), np.divide(_PSF, VOXEL_SIZE), mode="nearest")
     photons = rng.uniform(16, 36) * light
-    # The root of a Poisson count is nearly normal with deviation 1/2 (Anscombe 1948). Drawn so, a rounding error in
-    # the light stays a rounding error, and the shipped files can be made again on another machine.
+    # The root of a Poisson count is nearly normal with deviation 1/2 (Anscombe 1948). Drawn so, a rounding
+    # error in the light stays one, and the shipped files can be made again on another machine.
     counts = np.clip(np.sqrt(photons) + rng.normal(0, 0.5, SHAPE), 0, None) ** 2
     counts += 2 + rng.normal(0, 0.6, SHAPE)
     counts /= np.quantile(counts, 0.999)

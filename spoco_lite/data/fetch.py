@@ -57,7 +57,11 @@ def advice(name: str) -> str:
 
 
 def where(name: str) -> Path | None:
-    """The folder of a data set on this computer; None if it is not there."""
+    """The folder of a data set on this computer; None if it is not there.
+
+    >>> where("rosettes").name
+    'rosettes'
+    """
     try:
         return find(name, how=advice(name))
     except FileNotFoundError:

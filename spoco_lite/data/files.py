@@ -15,7 +15,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".h5", ".hdf5", ".npy", ".
 """The file name endings that can be read, in lower or upper case."""
 
 
-def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, colours: bool = False) -> np.ndarray:
+def read_array(
+    path: str | Path | zipfile.Path, *, key: str | None = None, colours: bool = False
+) -> np.ndarray:
     """The numbers of a file, as they are stored. Every error of this module names the file.
 
     Parameters
@@ -68,7 +70,7 @@ def open_array(path: str | Path, *, key: str | None = None) -> np.ndarray | h5py
 
     npy and uncompressed TIFF: a read-only memory map. HDF5: the data set. zarr: the array. Else: the array, read.
 
-    The errors are those of :func:`read_array`.
+    The errors are those of :func:`read_array`, whose example opens a file as well.
     """
     path = _checked(path)
     kind = path.suffix.lower()

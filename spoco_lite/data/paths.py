@@ -12,13 +12,20 @@ def shipped() -> Path:
     """The folder of what ships with the project: split files and recorded runs.
 
     In a checkout it is ``data/`` beside the module; in an installed package it lies inside the module.
+
+    >>> (shipped() / "splits").is_dir()
+    True
     """
     checkout = _PACKAGE.parent / "data"
     return checkout if (checkout / "splits").is_dir() else _PACKAGE / "shipped"
 
 
 def find(folder: str, *, how: str) -> Path:
-    """The first existing folder of that name; ``how`` is the advice in the error if there is none."""
+    """The first existing folder of that name; ``how`` is the advice in the FileNotFoundError if there is none.
+
+    >>> find("rosettes", how="It ships with the project.").name
+    'rosettes'
+    """
     places = [shipped() / folder, Path(pooch.os_cache("spoco-lite")) / folder]
     if "SPOCO_DATA" in os.environ:
         places.insert(0, Path(os.environ["SPOCO_DATA"]) / folder)

@@ -117,7 +117,7 @@ def read(split: str) -> Samples:
 
 
 def write(folder: Path | None = None) -> None:
-    """Write all as ``images/<name>.png`` and ``labels/<name>.png`` (value = leaf), by default to ``data/rosettes``."""
+    """Write ``images/<name>.png`` and ``labels/<name>.png``, by default to ``data/rosettes``."""
     for seed in (seed for seeds in SPLITS.values() for seed in seeds):
         sample = make_rosette(seed, size=SHIPPED_SIZE)
         arrays = {"images": np.rint(sample.image.transpose(1, 2, 0) * 255), "labels": sample.labels}
@@ -224,8 +224,13 @@ def _shadow(leaf: _Leaf, y: np.ndarray, x: np.ndarray, light: np.ndarray) -> np.
 
 
 def _paint(
-    leaf: _Leaf, y: np.ndarray, x: np.ndarray, light: np.ndarray,
-    tint: np.ndarray, folds: np.ndarray, blotches: np.ndarray,
+    leaf: _Leaf,
+    y: np.ndarray,
+    x: np.ndarray,
+    light: np.ndarray,
+    tint: np.ndarray,
+    folds: np.ndarray,
+    blotches: np.ndarray,
 ) -> np.ndarray:
     """Colour (3, rows, columns) of a leaf: tilted halves, bulges between the veins, pale midrib and stalk."""
     t, u = _frame(leaf, y, x)

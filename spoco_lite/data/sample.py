@@ -21,7 +21,7 @@ class Sample(NamedTuple):
 
     A dense annotation has no ``-1``. The sparse annotation of the paper has objects and ``-1`` and no ``0``.
 
-    Attributes
+    Parameters
     ----------
     image
         float32 ``(C, *S)``, values in [0, 1]; ``*S`` is (Y, X) or (Z, Y, X).
@@ -82,7 +82,9 @@ def resize(sample: Sample, size: int | tuple[int, ...]) -> Sample:
     shape = sample.labels.shape
     size = (size,) * len(shape) if isinstance(size, int) else tuple(size)
     if len(size) != len(shape) or min(size) < 1:
-        raise ValueError(f"size: found {size}; {sample.name} has {len(shape)} axes, give a number of pixels for each")
+        raise ValueError(
+            f"size: found {size}; {sample.name} has {len(shape)} axes, give a number of pixels for each"
+        )
     image = F.interpolate(
         torch.from_numpy(sample.image)[None], size, mode=LINEAR[len(shape)], antialias=len(shape) == 2
     )

@@ -14,7 +14,7 @@ TRIES = 8  # directions that are looked at for each stroke; the one with most ro
 
 
 def draw_strokes(labels: np.ndarray, count: int, rng: np.random.Generator) -> tuple[Stroke, ...]:
-    """Up to ``count`` short smooth strokes on the background (0) of a dense label map (*S).
+    """Up to ``count`` short smooth strokes on the background (0) of a dense label map ``(*S)``.
 
     A stroke is a sixth of the image long, less where there is no room. Its middle line keeps three brush radii away
     from objects, unlabelled pixels and the rim; no stroke where nothing is that far away. In a volume each stroke lies

@@ -17,7 +17,7 @@ CASES = {
 
 
 def measure(*, batch: int = 4, seconds: float = 2.0, threads: int = 1, device: str = "cpu") -> list[dict]:
-    """Time ``two_views`` for each case; one dictionary a case: name, settings, seconds_per_batch, samples_per_second.
+    """Time ``two_views``; a dictionary a case: name, settings, seconds_per_batch, samples_per_second.
 
     batch : images at a time. seconds : measuring time of a case, at least. threads : of torch, on the CPU.
     """

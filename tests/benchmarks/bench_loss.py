@@ -1,5 +1,6 @@
 """The loss beside its looped twin and beside the network; and its memory in 3D."""
 
+import ast
 import resource
 import subprocess
 import sys
@@ -66,11 +67,13 @@ def loss() -> list[dict]:
 
 def memory() -> list[dict]:
     """E = 16, 20 anchors: MiB beyond embeddings and gradient, each volume in a fresh process."""
-    cases = [(64, 200), (128, 20), (128, 200)]
-    return [
-        eval(subprocess.check_output([sys.executable, __file__, str(size), str(objects)], text=True))
-        for size, objects in cases
-    ]
+    return [in_fresh_process(__file__, size, objects) for size, objects in ((64, 200), (128, 20), (128, 200))]
+
+
+def in_fresh_process(script: str, *arguments: int):
+    """What a script prints, a Python literal. The peak of memory is that of a process's whole life."""
+    command = [sys.executable, script, *map(str, arguments)]
+    return ast.literal_eval(subprocess.check_output(command, text=True))
 
 
 def measure_memory(size: int, objects: int) -> dict:

@@ -49,8 +49,7 @@ def main() -> None:
         except FileNotFoundError as error:
             print(f"   left out: {error}")
             continue
-        for row in rows:
-            print("  ", row, flush=True)
+        print(*rows, sep="\n", flush=True)
         record["results"][name] = {
             "date": datetime.date.today().isoformat(),
             "commit": where["commit"],

@@ -1,0 +1,38 @@
+"""The speed page: made from the records of the benchmarks, complete, and each ratio that of its own two times."""
+
+import doctest
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "book"))
+
+import make_speed  # noqa: E402
+
+RECORDS = sorted((ROOT / "data" / "benchmarks").glob("*.json"))
+
+
+def test_every_table_of_the_page_is_filled():
+    page = make_speed.fill((ROOT / "book" / "speed.md").read_text())
+    assert "Not measured yet" not in page
+    for name in (*make_speed.TABLES, "training", "machine"):
+        content = page.split(f"<!-- {name}:begin -->")[1].split(f"<!-- {name}:end -->")[0]
+        assert content.count("\n|") >= 3, name
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda p: p.stem)
+def test_a_record_names_its_machine_and_where_it_was_measured(path):
+    record = json.loads(path.read_text())
+    assert path.stem == record["device"].lower().replace(" ", "-")
+    for name, result in record["results"].items():
+        assert result["commit"] and result["threads"] >= 1 and result["rows"], name
+    ours, *peers = record["results"]["loss"]["rows"]
+    for row in peers:
+        assert row["times_the_loss"] == pytest.approx(row["seconds"] / ours["seconds"], abs=0.01)
+
+
+def test_examples():
+    assert doctest.testmod(make_speed).failed == 0
