@@ -49,8 +49,9 @@ def _list() -> int:
 
 def _fetch(name: str) -> int:
     one, there = source(name), where(name)
-    if there or not (one.files or one.how):
-        print(f"{name}: already at {there}; remove that folder to fetch it again" if there else advice(name))
+    ships = not (one.files or one.how)
+    if ships or there:
+        print(advice(name) if ships else f"{name}: already at {there}; remove that folder to fetch it again")
         return 0
     if one.files:
         print(f"{name}: {one.size} to {target()}; terms: {one.terms}", flush=True)
@@ -68,11 +69,12 @@ def _fetch(name: str) -> int:
 
 def _check(name: str) -> int:
     one, folder = source(name), where(name)
-    if folder is None and (one.files or one.how):
+    if folder is None:
         raise FileNotFoundError(f"{name}: not on this computer. {advice(name)}")
-    print(f"{name}: {folder or 'ships with this project'}")
+    ships = not (one.files or one.how)
+    print(f"{name}: {'ships with this project' if ships else folder}")
     fine = True
-    if folder and one.files:
+    if one.files:
         fine = _check_files(name, folder)
     for split in _splits(name):
         bad = _unreadable(name, split)

@@ -52,8 +52,8 @@ def _crop(commit: str, path: str) -> File:
 
 
 SOURCES = {
-    "rosettes": Source("synthetic leaves, 2D", "drawn from seeds", "MIT, part of this project"),
-    "cells3d": Source("synthetic nuclei, 3D", "a few MB", "MIT, part of this project"),
+    "rosettes": Source("synthetic leaves, 2D", "3 MB", "MIT, part of this project"),
+    "cells3d": Source("synthetic nuclei, 3D", "2 MB", "MIT, part of this project"),
     "cvppp": Source(
         "Arabidopsis leaves, 2D, CVPPP 2017 A1",
         "60 MB",
