@@ -39,10 +39,20 @@ def decoding(rows: list[dict]) -> str:
 
 
 def subsample(rows: list[dict]) -> str:
-    header = ["Clusterer", "Pixels", "Images", "SBD", "SBD, every pixel", "Time", "Time, every pixel"]
+    header = [
+        "Clusterer",
+        "Pixels",
+        "Images",
+        "SBD",
+        "SBD, every pixel",
+        "Difference",
+        "Time",
+        "Time, every pixel",
+    ]
     body = []
     for r in rows:
-        scores = [f"{r['sbd']:.3f}", f"{r['sbd_every_pixel']:.3f}"]
+        difference = f"{r['sbd'] - r['sbd_every_pixel']:+.3f} ± {r['standard_error']:.3f}"
+        scores = [f"{r['sbd']:.3f}", f"{r['sbd_every_pixel']:.3f}", difference]
         times = [seconds(r["seconds"]), seconds(r["seconds_every_pixel"])]
         body.append([r["what"], r["pixels"], str(r["images"]), *scores, *times])
     return table(header, body)

@@ -1,4 +1,4 @@
-"""The speed page: made from the records of the benchmarks, complete, and each ratio that of its own two times."""
+"""Tables that pages get from records: benchmarks (each ratio that of its own two times), and data sets."""
 
 import doctest
 import json
@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "book"))
 
+import make_sets  # noqa: E402
 import make_speed  # noqa: E402
 
 RECORDS = sorted((ROOT / "data" / "benchmarks").glob("*.json"))
@@ -34,5 +35,14 @@ def test_a_record_names_its_machine_and_where_it_was_measured(path):
         assert row["times_the_loss"] == pytest.approx(row["seconds"] / ours["seconds"], abs=0.01)
 
 
-def test_examples():
-    assert doctest.testmod(make_speed).failed == 0
+def test_the_table_of_data_sets_has_a_row_for_every_split():
+    cards = json.loads(make_sets.CARDS.read_text())
+    rows = make_sets.sets(cards).splitlines()[2:]
+    assert len(rows) == sum(map(len, cards.values()))
+    assert "<!-- sets:begin -->" in (ROOT / "book" / "data_sets.md").read_text()
+
+
+@pytest.mark.parametrize("module", [make_sets, make_speed], ids=lambda m: m.__name__)
+def test_examples(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0 and result.failed == 0
