@@ -12,35 +12,30 @@ from make_results import fill_markers, table
 CARDS = Path(__file__).resolve().parents[1] / "data" / "cards" / "cards.json"
 
 
-def span(values: list[list[int]]) -> str:
-    """The smallest and the largest size, axis by axis.
+def size(shapes: list[list[int]]) -> str:
+    """The smallest and the largest image.
 
-    >>> span([[256, 256], [360, 360]]), span([[24, 64, 64], [24, 64, 64]])
-    ('256-360 x 256-360', '24 x 64 x 64')
+    >>> size([[256, 256], [360, 360]]), size([[24, 64, 64], [24, 64, 64]])
+    ('256 x 256 to 360 x 360', '24 x 64 x 64')
     """
-    low, high = values
-    return " x ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(low, high))
+    ends = [" x ".join(map(str, shape)) for shape in (min(shapes), max(shapes))]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def sets(cards: dict) -> str:
-    header = [
-        "Set",
-        "Split",
-        "Images",
-        "Objects",
-        "Size",
-        "Voxel in µm",
-        "Pixels of objects",
-        "Objects in an image",
-    ]
+    header = ["Set", "Images", "Objects", "Size", "Pixels of objects"]
     rows = []
     for name, splits in cards.items():
-        for split, card in splits.items():
-            voxel = " x ".join(f"{v:.4g}" for v in card["voxel_size"][0]) if card["voxel_size"] else ""
-            low, median, high = card["objects_per_image"]
-            counts = [f"{card['object_share']:.0%}", f"{low} to {high}, median {median:g}"]
-            sizes = [str(card["samples"]), str(card["objects"]), span(card["shape"]), voxel]
-            rows.append([f"`{name}`", split, *sizes, *counts])
+        shares = [card["object_share"] for card in splits.values()]
+        rows.append(
+            [
+                f"`{name}`",
+                ", ".join(f"{split} {card['samples']}" for split, card in splits.items()),
+                ", ".join(f"{card['objects']:,}" for card in splits.values()),
+                size([shape for card in splits.values() for shape in card["shape"]]),
+                " to ".join(dict.fromkeys(f"{share:.0%}" for share in (min(shares), max(shares)))),
+            ]
+        )
     return table(header, rows)
 
 

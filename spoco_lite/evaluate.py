@@ -17,7 +17,7 @@ from .data import Sample
 from .metrics import evaluate
 from .plot import match_colours, panels
 from .predict import segment_image
-from .runs import load_model, load_run, run_folder, write_json
+from .runs import load_model, load_run, provenance, run_folder, write_json
 from .unet import MomentumPair
 
 CLUSTERERS = {"mean_shift": mean_shift, "hdbscan": hdbscan_clusters}
@@ -151,6 +151,7 @@ def evaluate_run(
         best = record["tuning"][way]["tried"][0]["decoder"]
         for label, decoder in ((f"{way}, default decoder", DEFAULTS[way]), (f"{way}, tuned decoder", best)):
             record["scores"][label] = {"split": split, **score(pair, samples, decoder, **common)}
+    record["scored_commit"] = provenance()["commit"]  # decoders change; the weights stay those of the training
     write_json(folder / "run.json", record)
     draw_examples(pair, samples, record, folder / "examples.jpg")
     return record

@@ -10,6 +10,7 @@ it is told to; what the book quotes is committed under ``data/runs/<name>``. The
 * ``curve``: ``[{step, seconds, total, pull, ..., sbd}]``, means since the entry before; ``sbd`` where it was measured
 * ``scores``: ``{way: {split, decoder, mean {sbd, dic, abs_dic, ap50}, images [{name, sbd, dic, ap50}]}}``
 * ``tuning``: ``{way: {images, tried [{decoder, sbd, dic}]}}``
+* ``scored_commit``: of the code that made ``scores`` and ``tuning``
 """
 
 import json

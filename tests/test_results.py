@@ -19,7 +19,7 @@ RECORD = {
     "config": {"fraction": 0.1, "size": 256, "batch": 4, "seed": 0},
     "data": {"dataset": "cvppp", "split": "train", "images": 88, "objects": 1400, "annotated_objects": 160,
              "checksum": "0123456789abcdef"},
-    "commit": None, "device": "2-core CPU", "versions": {"torch": "2.13.0"}, "parameters": 1234567, "seconds": 3600,
+    "commit": None, "scored_commit": None, "device": "2-core CPU", "versions": {"torch": "2.13.0"}, "parameters": 1234567, "seconds": 3600,
     "steps": 2000, "changes": [{"at_step": 800, "steps_before": 3500, "steps_after": 2000}],
     "peak_memory_mb": 1536, "curve": [],
     "scores": {"in the mask": {"split": "val", "mean": MEAN, "images": [{}, {}]}},
