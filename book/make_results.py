@@ -65,7 +65,9 @@ def provenance(records: list[dict]) -> str:
         "Time": lambda r: f"{r['seconds'] / 60:.0f} min",
         "Peak memory": lambda r: f"{r['peak_memory_mb'] / 1024:.1f} GiB",
         "Commit": lambda r: f"`{r['commit']}`" if r["commit"] else "not in a checkout",
-        "Commit of the scores": lambda r: f"`{r['scored_commit']}`" if r["scored_commit"] else "not in a checkout",
+        "Commit of the scores": lambda r: (
+            f"`{r['scored_commit']}`" if r["scored_commit"] else "not in a checkout"
+        ),
         "Versions": lambda r: ", ".join(f"{name} {version}" for name, version in r["versions"].items()),
         "Checksum of the data": lambda r: f"`{r['data']['checksum'][:12]}`",
     }

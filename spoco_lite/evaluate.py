@@ -151,7 +151,9 @@ def evaluate_run(
         best = record["tuning"][way]["tried"][0]["decoder"]
         for label, decoder in ((f"{way}, default decoder", DEFAULTS[way]), (f"{way}, tuned decoder", best)):
             record["scores"][label] = {"split": split, **score(pair, samples, decoder, **common)}
-    record["scored_commit"] = provenance()["commit"]  # decoders change; the weights stay those of the training
+    record["scored_commit"] = provenance()[
+        "commit"
+    ]  # decoders change; the weights stay those of the training
     write_json(folder / "run.json", record)
     draw_examples(pair, samples, record, folder / "examples.jpg")
     return record

@@ -100,8 +100,8 @@ def pull_loss(
 
 def _pull(r: Regions, *, delta_var: float) -> _Term:
     def add(squared: Tensor, member: Tensor, unlabeled: Tensor) -> Tensor:
-        # Below delta_var the hinge is 0 whatever the distance, and so is its slope.
-        hinged = (squared.clamp_min(delta_var**2).sqrt() - delta_var).square()
+        # Below delta_var the hinge is 0 whatever the distance, and so is its slope; a root has none at 0.
+        hinged = (squared.clamp_min(max(delta_var, EPS) ** 2).sqrt() - delta_var).square()
         return (hinged * member).sum(2)
 
     def finish(sums: Tensor) -> Tensor:

@@ -377,6 +377,14 @@ def test_gradient_is_zero_exactly_where_it_should_be(term):
             assert touched[labels == label].all(), label
 
 
+def test_pull_without_a_margin_has_a_finite_gradient():
+    embeddings = torch.zeros(1, 2, 1, 4, requires_grad=True)
+    value = losses.pull_loss(embeddings, torch.ones(1, 1, 4, dtype=torch.long), delta_var=0.0)
+    (gradient,) = torch.autograd.grad(value, embeddings)
+    assert value < 1e-10
+    assert gradient.isfinite().all()
+
+
 def test_satisfied_hinges_have_no_gradient():
     embeddings = torch.zeros(1, 1, 1, 6)
     embeddings[0, 0, 0] = torch.tensor(
