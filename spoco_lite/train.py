@@ -90,6 +90,7 @@ class Training:
         dense = list(
             data.load(config.dataset, "train", size=round(config.size * 1.25), **config.data_options)
         )
+        self._check(dense)
         self.plan = data.plan_annotation(
             dense,
             config.annotate,
@@ -101,7 +102,6 @@ class Training:
         samples = [self.plan.apply(s) for s in dense]
         if not config.consistency:  # the only term that learns from an image without any annotation
             samples = [s for s in samples if (s.labels >= 0).any()]
-        self._check(samples)
         self.images = torch.from_numpy(np.stack([s.image for s in samples])).to(self.device)
         self.labels = torch.from_numpy(np.stack([_renumbered(s.labels) for s in samples])).to(self.device)
         self.description = _describe(config, self.plan, dense)
@@ -123,13 +123,18 @@ class Training:
         self.provenance = provenance()  # of the start: the checkout may move on while a run trains
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    @staticmethod
-    def _check(samples: list) -> None:
+    def _check(self, samples: list) -> None:
+        """Images that this loop cannot train on, named, before any work is done."""
         for s in samples:
-            if not np.isfinite(s.image).all():
+            if s.image.ndim != 3:
+                raise ValueError(f"{s.name}: a volume of shape {s.image.shape}; training takes images (C, Y, X) only")
+            if len(s.image) != self.config.in_channels:
                 raise ValueError(
-                    f"{s.name}: the image holds NaN or infinity; repair the file or leave it out"
+                    f"{s.name}: the image has {len(s.image)} channels, in_channels is {self.config.in_channels}; "
+                    "set in_channels, or bring all images to one number of channels"
                 )
+            if not np.isfinite(s.image).all():
+                raise ValueError(f"{s.name}: the image holds NaN or infinity; repair the file or leave it out")
 
     # ------------------------------------------------------------------ one step
 

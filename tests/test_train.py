@@ -392,3 +392,15 @@ def test_a_run_keeps_its_annotation_plan(tmp_path):
     with pytest.raises(ValueError, match="another configuration"):
         train.train(dataclasses.replace(config, fraction=0.6), tmp_path, progress=False)
     assert data.Plan.read(tmp_path / "annotation.json") == plan  # the refused one wrote nothing
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": "cells3d"}, r"cells3d000: a volume of shape .* training takes images"),
+        ({"in_channels": 1}, r"rosette000: the image has 3 channels, in_channels is 1"),
+    ],
+)
+def test_images_that_the_loop_cannot_take(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        train.Training(dataclasses.replace(TINY, **options), tmp_path)
