@@ -29,7 +29,7 @@ PICTURES = {  # split, positions in it, and for a volume how deep the slice lies
     "ovules-cells": ("test", (0,), 0.5),
     "vnc": ("test", (0,), 0.5),
 }
-MAX_BYTES = 60_000  # of a picture
+MAX_BYTES = 32_000  # of a picture
 
 
 def measure(samples: Iterable[Sample]) -> dict:
