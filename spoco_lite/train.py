@@ -36,20 +36,20 @@ class Config:
     dataset: str = "rosettes"
     data_options: dict = dataclasses.field(
         default_factory=dict
-    )  #: of the data set's reader, such as {"path": ...}
+    )  # of the data set's reader, such as {"path": ...}
     annotate: str = (
-        "per image"  #: this and the next three: what is annotated (data.annotation.plan_annotation)
+        "per image"  # this and the next three: what is annotated (data.annotation.plan_annotation)
     )
     fraction: float = 1.0
-    number: int | None = None  #: of objects, instead of the fraction
-    background: str = "none"  #: "all" makes the annotation dense
+    number: int | None = None  # of objects, instead of the fraction
+    background: str = "none"  # "all" makes the annotation dense
     seed: int = 0
-    size: int = 256  #: height and width of the views, in pixels
-    symmetry: str = "plane"  #: this and the next: how the two views are made (augment.two_views)
+    size: int = 256  # height and width of the views, in pixels
+    symmetry: str = "plane"  # this and the next: how the two views are made (augment.two_views)
     photometry: str = "colour"
     batch: int = 4
     steps: int = 1000
-    learning_rate: float = 2e-3  #: ten times the public code's: few steps, one cosine cycle with warm-up
+    learning_rate: float = 2e-3  # ten times the public code's: few steps, one cosine cycle with warm-up
     weight_decay: float = 1e-4
     clip_norm: float = 10.0
     in_channels: int = 3
@@ -64,7 +64,7 @@ class Config:
     consistency: float = 1.0
     unlabeled_push: float = 1.0
     validate_every: int = 500
-    validation_images: int = 20  #: of the validation split; only looked at, never used to choose
+    validation_images: int = 20  # of the validation split; only looked at, never used to choose
     log_every: int = 50
 
 
