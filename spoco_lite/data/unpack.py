@@ -42,9 +42,9 @@ def unpack(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
     ...     with zipfile.ZipFile(f"{place}/a.zip", "w") as out:
-    ...         out.writestr("root/raw/00.tif", b"image")
+    ...         out.writestr("stack/raw/00.tif", b"image")
     ...     [path.relative_to(place).as_posix() for path in unpack(f"{place}/a.zip", f"{place}/b")]
-    ['b/root/raw/00.tif']
+    ['b/stack/raw/00.tif']
     """
     archive, folder = Path(archive), Path(folder)
     pattern, written, total, seen = re.compile(members[0]), [], 0, 0
