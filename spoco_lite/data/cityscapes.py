@@ -70,9 +70,11 @@ def read(split: str, *, classes: str = "things") -> Samples:
 
     Example
     -------
-    >>> read("test")
-    Traceback (most recent call last):
-    ValueError: split: found 'test'; give train or val (the labels of the test images are not public)
+    >>> try:
+    ...     read("test")
+    ... except ValueError as error:
+    ...     print(error)
+    split: found 'test'; give train or val (the labels of the test images are not public)
     """
     if classes != "things" and classes not in THINGS:
         raise ValueError(f"classes: found {classes!r}; give 'things' or one of {', '.join(THINGS)}")
