@@ -3,14 +3,22 @@
 A run is a folder with ``run.json`` and ``weights.safetensors`` (f and g, half precision). Training writes it where
 it is told to; what the book quotes is committed under ``data/runs/<name>``. The fields of ``run.json``:
 
-* ``name``, ``config`` (every field of ``train.Config``), ``steps``, ``parameters``,
+* ``name``, ``config`` (every field of ``config.Config``; ``size`` is a number or a list), ``steps``, ``parameters``,
   ``changes`` (of the number of steps, on resuming)
-* ``data``: ``dataset, split, images, objects, annotated_objects, annotated_pixels, checksum`` (of the list of names)
-* ``device``, ``versions``, ``commit``, ``seconds``, ``peak_memory_mb``
-* ``curve``: ``[{step, seconds, total, pull, ..., sbd}]``, means since the entry before; ``sbd`` where it was measured
-* ``scores``: ``{way: {split, decoder, mean {sbd, dic, abs_dic, ap50}, images [{name, sbd, dic, ap50}]}}``
-* ``tuning``: ``{way: {images, tried [{decoder, sbd, dic}]}}``
+* ``data``: of the images trained on, ``dataset, split, images, annotated_images, objects, annotated_objects,
+  annotated_pixels``; ``held_out_objects`` of the others; ``checksum`` of the names of all
+* ``device``, ``precision``, ``processes``, ``versions``, ``commit``, ``seconds``, ``peak_memory_mb``
+* ``held_out``: names of training images that were not trained on; they chose which weights are kept
+* ``kept``: ``{step, score}`` of the weights that are kept
+* ``curve``: ``[{step, seconds, total, pull, ..., within, apart, mean_norm, anchors}]``, means since the entry before
+  and diagnostics (:mod:`spoco_lite.diagnostics`); ``score_g, score_f`` (once ``sbd``) where they were measured
+* ``scores``: ``{way: {split, decoder, mean, images [{name, ...}]}}``; an image and ``mean`` have ``sbd, dic, ap50,
+  ap, are, vi_split, vi_merge``, and ``mean`` has ``abs_dic``
+* ``tuning``: ``{way: {images, window, objects, tried [{decoder, sbd, dic, ap50}]}}``: what chose the decoder;
+  of larger images only the central ``window``; ``objects``: how many, all with their labels, that took
 * ``scored_commit``: of the code that made ``scores`` and ``tuning``
+
+Older records lack fields, such as ``held_out``, ``kept``, ``precision`` or the later scores.
 """
 
 import json
@@ -136,20 +144,36 @@ def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.f
 
 
 def build_pair(config: dict) -> MomentumPair:
-    """The networks that a run's configuration describes, with fresh weights drawn from its seed.
+    """The networks that a run's configuration describes, with fresh weights drawn from its seed: 2D, or 3D for volumes.
 
-    >>> build_pair(load_run("cvppp-10")["config"]).f.embedding_dim
-    16
+    >>> config = load_run("cvppp-10")["config"]
+    >>> build_pair(config).f.ndim, build_pair(config | {"size": [24, 64, 64]}).f.ndim
+    (2, 3)
     """
+    size = config.get("size", 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
         net = EmbeddingUNet(
             config["in_channels"],
             config["embedding_dim"],
             widths=tuple(config["widths"]),
+            ndim=2 if isinstance(size, int) else len(size),
             norm=config["norm"],
         )
     return MomentumPair(net, momentum=config["momentum"])
+
+
+def prediction_size(config: dict) -> int | tuple[int, ...] | None:
+    """The size in pixels that images are brought to before the networks see them.
+
+    None leaves them in their own resolution: the run was trained on windows of them.
+
+    >>> prediction_size({"size": 256}), prediction_size({"size": [24, 64, 64], "crop": True})
+    (256, None)
+    """
+    if config.get("crop", False):
+        return None
+    return config["size"] if isinstance(config["size"], int) else tuple(config["size"])
 
 
 def load_model(name: str | Path) -> MomentumPair:

@@ -1,77 +1,34 @@
-"""One training loop. It can be stopped at any moment, also by ``kill -9``, and goes on from its last checkpoint.
+"""One training loop for every data set, 2D and 3D, on one process or several.
 
-All that is random in step t follows from the seed and from t: a resumed run draws what an uninterrupted one would have.
+It can be stopped at any moment, also by ``kill -9``, and goes on from its last checkpoint. All that is random in step t
+follows from the seed and from t: a resumed run draws what an uninterrupted one would have.
 """
 
 import dataclasses
 import hashlib
 import math
-import os
-import pickle
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from . import data
-from .augment import two_views
+from . import data, processes
+from .batches import Batch, Batches, check_sample, seed_of
+from .checkpoint import read_checkpoint, write_checkpoint, write_table
+from .config import Config
+from .data import Sample
+from .diagnostics import Diagnostics, diagnose
+from .interrupts import Interrupts
 from .losses import LossTerms, SpocoLoss
-from .metrics import symmetric_best_dice
-from .predict import segment_image
-from .runs import build_pair, peak_memory_mb, provenance, save_weights, write_json
+from .runs import build_pair, load_run, peak_memory_mb, prediction_size, provenance, save_weights, write_json
+from .schedule import schedule
+from .validation import validate
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Everything that decides a run. Defaults: the public code's for leaves where it has one; others say why.
-
-    >>> Config(dataset="cvppp", fraction=0.1).steps
-    1000
-    """
-
-    dataset: str = "rosettes"
-    data_options: dict = dataclasses.field(
-        default_factory=dict
-    )  # of the data set's reader, such as {"path": ...}
-    annotate: str = (
-        "per image"  # this and the next three: what is annotated (data.annotation.plan_annotation)
-    )
-    fraction: float = 1.0
-    number: int | None = None  # of objects, instead of the fraction
-    background: str = "none"  # "all" makes the annotation dense
-    seed: int = 0
-    size: int = 256  # height and width of the views, in pixels
-    symmetry: str = "plane"  # this and the next: how the two views are made (augment.two_views)
-    photometry: str = "colour"
-    batch: int = 4
-    steps: int = 1000
-    learning_rate: float = 2e-3  # ten times the public code's: few steps, one cosine cycle with warm-up
-    weight_decay: float = 1e-4
-    clip_norm: float = 10.0
-    in_channels: int = 3
-    embedding_dim: int = 16
-    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
-    norm: str = "batch"
-    momentum: float = 0.999
-    delta_var: float = 0.5
-    delta_dist: float = 2.0
-    kernel_threshold: float = 0.5
-    max_anchors: int = 20
-    consistency: float = 1.0
-    unlabeled_push: float = 1.0
-    validate_every: int = 500
-    validation_images: int = 20  # of the validation split; only looked at, never used to choose
-    log_every: int = 50
-
-
-class Batch(NamedTuple):
-    view_f: Tensor  # (N, C, *S)
-    view_g: Tensor  # (N, C, *S)
-    labels: Tensor  # (N, *S)
+CHECKPOINT_SECONDS = 60  # a checkpoint after each validation, and when the last one is this old
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
 class Training:
@@ -83,14 +40,29 @@ class Training:
     torch.Size([2, 3, 32, 32])
     """
 
-    def __init__(self, config: Config, folder: str | Path, *, device: str | torch.device | None = None):
+    def __init__(
+        self,
+        config: Config,
+        folder: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        compiled: bool = False,
+    ):
         self.config, self.folder = config, Path(folder)
+        self.rank, self.processes = processes.rank(), processes.count()
+        if config.batch % self.processes:
+            raise ValueError(f"batch: {config.batch} images cannot be shared by {self.processes} processes")
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        # Larger than the views: crops of 70% of the area keep their detail.
-        dense = list(
-            data.load(config.dataset, "train", size=round(config.size * 1.25), **config.data_options)
-        )
-        self._check(dense)
+        self.precision = precision(self.device)
+
+        # Images that are brought to a size keep some more, so that crops of 70% of the area keep their detail.
+        size = None if config.crop else round(config.size * 1.25)
+        dense = list(data.load(config.dataset, "train", size=size, **config.data_options))
+        for sample in dense:
+            check_sample(sample, config)
+        split, dense = dense, dense[: len(dense) - config.held_out]
+        if not dense:
+            raise ValueError(f"held_out: {config.held_out} of {len(split)} training images leave none to train on")
         self.plan = data.plan_annotation(
             dense,
             config.annotate,
@@ -102,10 +74,16 @@ class Training:
         samples = [self.plan.apply(s) for s in dense]
         if not config.consistency:  # the only term that learns from an image without any annotation
             samples = [s for s in samples if (s.labels >= 0).any()]
-        self.images = torch.from_numpy(np.stack([s.image for s in samples])).to(self.device)
-        self.labels = torch.from_numpy(np.stack([_renumbered(s.labels) for s in samples])).to(self.device)
-        self.description = _describe(config, self.plan, dense)
-        self.pair = build_pair(dataclasses.asdict(config)).to(self.device, memory_format=torch.channels_last)
+        self.batches = Batches(samples, config, self.device)
+        self.held_out = list(
+            data.load(config.dataset, "train", **config.data_options)[len(dense) :] if config.held_out else []
+        )
+        self.description = _describe(config, self.plan, dense, split)
+
+        self.flat = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
+        pair = build_pair(_plain(config)).to(self.device, memory_format=self.flat)
+        self.pair = processes.with_common_statistics(pair)
+        self.net = processes.in_parallel(torch.compile(self.pair.f) if compiled else self.pair.f)
         self.loss = SpocoLoss(
             delta_var=config.delta_var,
             delta_dist=config.delta_dist,
@@ -113,64 +91,53 @@ class Training:
             max_anchors=config.max_anchors,
             consistency=config.consistency,
             unlabeled_push=config.unlabeled_push,
-            max_objects=int(self.labels.max()),
+            # A crop shows few of a volume's objects. Counting them is free on a CPU; a GPU would have to wait.
+            max_objects=None if config.crop and self.device.type == "cpu" else self.batches.max_objects,
+            **config.loss_options,
         )
-        self.optimizer = torch.optim.AdamW(
-            self.pair.f.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        self.optimizer = OPTIMIZERS[config.optimizer](
+            self.pair.f.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=self.device.type == "cuda" or None,
         )
         self.step, self.seconds, self.curve = 0, 0.0, []
+        self.sums, self.summed = None, 0  # of the loss terms since the last entry of the curve, and of how many steps
+        self.seen: tuple[Tensor, Tensor, Tensor] | None = None  # embeddings under f and g, and labels, of the last step
+        self.kept: dict | None = None  # the step and the score of the weights that are kept
         self.changes: list[dict] = []
         self.provenance = provenance()  # of the start: the checkout may move on while a run trains
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def _check(self, samples: list) -> None:
-        """Images that this loop cannot train on, named, before any work is done."""
-        for s in samples:
-            if s.image.ndim != 3:
-                raise ValueError(f"{s.name}: a volume of shape {s.image.shape}; training takes images (C, Y, X) only")
-            if len(s.image) != self.config.in_channels:
-                raise ValueError(
-                    f"{s.name}: the image has {len(s.image)} channels, in_channels is {self.config.in_channels}; "
-                    "set in_channels, or bring all images to one number of channels"
-                )
-            if not np.isfinite(s.image).all():
-                raise ValueError(f"{s.name}: the image holds NaN or infinity; repair the file or leave it out")
-
     # ------------------------------------------------------------------ one step
 
     def draw(self, step: int) -> Batch:
-        """The batch of a step: images without replacement within an epoch, two augmented views."""
-        config, n = self.config, len(self.images)
-        places = range(step * config.batch, (step + 1) * config.batch)
-        indices = torch.tensor([_shuffled(config.seed, place // n, n)[place % n] for place in places])
-        indices = indices.to(self.device)
-        views = two_views(
-            self.images[indices],
-            self.labels[indices],
-            size=config.size,
-            seed=_seed(config.seed, step),
-            scale=(1.05, 1.25),  # of images that are 1.25 times as large: 70 to 100% of their area
-            symmetry=config.symmetry,
-            photometry=config.photometry,
-        )
-        return Batch(*views)
+        """The batch of a step, or this process's part of it."""
+        return self.batches.draw(step, rank=self.rank, processes=self.processes)
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embeddings ``(N, E, *S)`` of both views, under f with gradients, and under g without."""
+        view_f, view_g = (v.contiguous(memory_format=self.flat) for v in (batch.view_f, batch.view_g))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            emb_f = self.net(view_f)
+            if not self.config.consistency:  # nobody looks at g's embeddings
+                return emb_f, emb_f
+            with torch.no_grad():
+                return emb_f, self.pair.g(view_g)
+
+    def generator(self) -> torch.Generator:
+        """Random numbers of this step, for the anchors."""
+        return torch.Generator(self.device).manual_seed(seed_of(self.config.seed, self.step, self.rank))
 
     def train_step(self, batch: Batch) -> LossTerms:
         """Forward, backward, optimiser, momentum average. Nothing here waits for the device."""
         config = self.config
         self.pair.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(self.step, config.steps)
-        generator = torch.Generator(self.device).manual_seed(_seed(config.seed, self.step))
-        view_f, view_g = (
-            v.contiguous(memory_format=torch.channels_last) for v in (batch.view_f, batch.view_g)
-        )
-        with torch.autocast(self.device.type, torch.bfloat16):
-            if config.consistency:
-                emb_f, emb_g = self.pair(view_f, view_g)
-            else:  # nobody looks at g's embeddings
-                emb_f = emb_g = self.pair.f(view_f)
-        terms = self.loss(emb_f, emb_g, batch.labels, generator=generator)
+            group["lr"] = config.learning_rate * schedule(self.step, config.steps, kind=config.schedule)
+        emb_f, emb_g = self.embed(batch)
+        terms = self.loss(emb_f, emb_g, batch.labels, generator=self.generator())
+        self.seen = emb_f.detach(), emb_g.detach(), batch.labels
         self.optimizer.zero_grad()
         terms.total.backward()
         torch.nn.utils.clip_grad_norm_(self.pair.f.parameters(), config.clip_norm)
@@ -183,162 +150,218 @@ class Training:
     # ------------------------------------------------------------------ the loop
 
     def run(self, *, progress: bool = True) -> dict:
-        """Train from wherever the run stands to the last step; returns the record that it wrote to ``run.json``."""
+        """Train from wherever the run stands to the last step; returns the record, which is written to ``run.json``.
+
+        Ctrl-C ends it after the step, with a checkpoint.
+        """
         config = self.config
         self.resume()
-        self.plan.write(self.folder / "annotation.json")
-        validation = data.load(config.dataset, "val", size=config.size, **config.data_options)
-        validation = list(validation[: config.validation_images])
-        started, sums = time.perf_counter() - self.seconds, None
+        if self.step == config.steps and (self.folder / "run.json").is_file():
+            return load_run(self.folder)
+        self._saved = time.perf_counter()
+        self._start = self._saved - self.seconds
+        if self.rank == 0:
+            self.plan.write(self.folder / "annotation.json")
+        if self.step == 0:
+            self.save()  # there is always one to go back to
         bar = tqdm(
-            total=config.steps, initial=self.step, disable=not progress, desc=self.folder.name, unit="step"
+            total=config.steps,
+            initial=self.step,
+            disable=not progress or self.rank > 0,
+            desc=self.folder.name,
+            unit="step",
         )
-        while self.step < config.steps:
-            terms = self.train_step(self.draw(self.step))
-            sums = torch.stack(terms) if sums is None else sums + torch.stack(terms)
-            bar.update()
-            last = self.step == config.steps
-            if self.step % config.log_every == 0 or last:
-                count = (self.step - 1) % config.log_every + 1
-                entry = self._log(sums / count, started)
-                sums = None
-                bar.set_postfix({"loss": f"{entry['total']:.3f}"})
-                if self.step % config.validate_every == 0 or last:
-                    entry["sbd"] = self.validate(validation)
-                    bar.set_postfix({"loss": f"{entry['total']:.3f}", "SBD": f"{entry['sbd']:.3f}"})
-                self.seconds = time.perf_counter() - started
-                self.save()
-        bar.close()
-        save_weights(self.pair, self.folder / "weights.safetensors")
+        with bar, Interrupts() as interrupts:
+            while self.step < config.steps:
+                terms = torch.stack(self.train_step(self.draw(self.step)))
+                self.sums, self.summed = terms if self.sums is None else self.sums + terms, self.summed + 1
+                bar.update()
+                last = self.step == config.steps
+                validates = last or self.step % config.validate_every == 0
+                if validates or self.step % config.log_every == 0:
+                    bar.set_postfix(_short(self._log()))
+                if validates and self.rank == 0:
+                    self._validate()
+                stopped = interrupts.asked and self.processes == 1  # several would not stop in the same step
+                if validates or stopped or time.perf_counter() - self._saved > CHECKPOINT_SECONDS:
+                    self.save()
+                if stopped and not last:
+                    raise KeyboardInterrupt
         record = self.record()
-        write_json(self.folder / "run.json", record)
+        if self.rank == 0:
+            write_json(self.folder / "run.json", record)
         return record
 
-    def _log(self, mean: Tensor, started: float) -> dict:
-        values = dict(zip(LossTerms._fields, mean.tolist()))
+    def _log(self) -> dict:
+        values = dict(zip(LossTerms._fields, processes.mean(self.sums / self.summed).tolist()))
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
         if wrong:
-            raise FloatingPointError(
-                f"step {self.step}: {', '.join(wrong)} not finite in the last {self.config.log_every} steps. The last "
-                f"checkpoint in {self.folder} is sound; lower learning_rate and start again."
-            )
-        entry = {"step": self.step, "seconds": round(time.perf_counter() - started, 1)}
+            raise FloatingPointError(self._explain(wrong))
+        entry = {"step": self.step, "seconds": round(time.perf_counter() - self._start, 1)}
         entry |= {name: round(value, 5) for name, value in values.items()}
+        entry |= {name: round(value, 4) for name, value in self.diagnose()._asdict().items()}
         self.curve.append(entry)
+        self.sums, self.summed = None, 0
         return entry
 
+    def diagnose(self) -> Diagnostics:
+        """What the embeddings of the last step say, as plain numbers."""
+        options = self.loss.options["consistency"]
+        found = diagnose(
+            *self.seen,
+            delta_var=self.config.delta_var,
+            delta_dist=self.config.delta_dist,
+            max_anchors=options["max_anchors"],
+            coverage=options["coverage"],
+            max_objects=self.loss.max_objects,
+            generator=self.generator(),
+        )
+        return Diagnostics(*processes.mean(torch.stack(found)).tolist())
+
+    def _explain(self, wrong: list[str]) -> str:
+        """Why the loss is not finite. All is repeated from the last checkpoint on; in the bad step, image by image."""
+        until, where = self.step, ""
+        if self.processes == 1:
+            self.restore()
+            while not where and self.step < until:
+                batch = self.draw(self.step)
+                where = self._bad_images(batch)
+                if not where:
+                    self.train_step(batch)
+        return (
+            f"step {until}: {', '.join(wrong)} not finite in the last {self.config.log_every} steps{where}. The last "
+            f"checkpoint in {self.folder} is sound; lower learning_rate, or mend the image, and start again."
+        )
+
     @torch.no_grad()
-    def validate(self, samples: list) -> float:
-        """Mean SBD of g's embeddings, clustered inside the true foreground: a quick look, not the reported score."""
-        scores = []
-        for s in samples:
-            labels = segment_image(self.pair, s.image, foreground=s.labels > 0)
-            scores.append(symmetric_best_dice(s.labels, labels))
-        return round(float(np.mean(scores)), 4)
+    def _bad_images(self, batch: Batch) -> str:
+        emb_f, emb_g = self.embed(batch)
+        found = ""
+        for i, number in enumerate(self.batches.numbers(self.step)):
+            one = slice(i, i + 1)
+            terms = self.loss(emb_f[one], emb_g[one], batch.labels[one], generator=self.generator())
+            bad = [name for name, term in terms._asdict().items() if not math.isfinite(term)]
+            if bad:
+                found += f"; in step {self.step + 1}: {', '.join(bad)} of image {self.batches.names[number]}"
+        return found
+
+    def _validate(self) -> None:
+        """Score f and g on the images held out, and keep the weights if g is as good as ever or better."""
+        score = None
+        if self.held_out:
+            scores = validate(self.pair, self.held_out, size=prediction_size(_plain(self.config)))
+            self.curve[-1] |= scores
+            score = scores["score_g"]
+            if self.kept and score < self.kept["score"]:
+                return
+        self.kept = {"step": self.step, "score": score}
+        save_weights(self.pair, self.folder / "weights.safetensors")
 
     # ------------------------------------------------------------------ what stays
 
     def save(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place: a kill leaves one that is whole."""
+        """Write the checkpoint, and the curve as a table."""
+        self.seconds, self._saved = time.perf_counter() - self._start, time.perf_counter()
+        if self.rank > 0:
+            return
         state = {
-            "config": dataclasses.asdict(self.config),
+            "config": _plain(self.config),
             "pair": self.pair.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
             "curve": self.curve,
+            "sums": self.sums,
+            "summed": self.summed,
+            "kept": self.kept,
             "provenance": self.provenance,
             "changes": self.changes,
         }
-        torch.save(state, self.folder / "checkpoint.tmp")
-        os.replace(self.folder / "checkpoint.tmp", self.folder / "checkpoint.pt")
+        write_checkpoint(state, self.folder)
+        write_table(self.curve, self.folder / "log.csv")
 
     def resume(self) -> None:
-        """Load the checkpoint if there is one.
+        """Load the checkpoint if there is one. A run can be made longer or shorter; the record says so."""
+        there = self.restore()
+        if there is not None and there["steps"] != self.config.steps:
+            change = {"at_step": self.step, "steps_before": there["steps"], "steps_after": self.config.steps}
+            self.changes.append(change | {"commit": provenance()["commit"]})
 
-        Only ``steps`` may differ from it: a run can be made longer or shorter. The schedule follows the new length from
-        there on, and the record says so.
-        """
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
-            return
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise ValueError(
-                f"{path}: not a readable checkpoint ({error}); delete it to start again"
-            ) from error
-        there, here = state["config"], dataclasses.asdict(self.config)
-        changed = {key: (there.get(key), here[key]) for key in here if there.get(key) != here[key]}
-        if set(changed) - {"steps"}:
-            listed = ", ".join(f"{key} was {old!r}, is now {new!r}" for key, (old, new) in changed.items())
-            raise ValueError(
-                f"{path}: belongs to another configuration ({listed}). Take another folder, or delete it."
-            )
+    def restore(self) -> dict | None:
+        """Go back to the checkpoint, and return its configuration; None if there is no checkpoint."""
+        state = read_checkpoint(self.folder, _plain(self.config), self.device)
+        if state is None:
+            return None
         self.pair.load_state_dict(state["pair"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        self.sums, self.summed, self.kept = state["sums"], state["summed"], state["kept"]
         self.provenance, self.changes = state["provenance"], state["changes"]
-        if changed:
-            change = {"at_step": self.step, "steps_before": there["steps"], "steps_after": here["steps"]}
-            self.changes.append(change | {"commit": provenance()["commit"]})
+        return state["config"]
 
     def record(self) -> dict:
         """What ``run.json`` holds (:mod:`spoco_lite.runs`)."""
         return {
             "name": self.folder.name,
-            "config": dataclasses.asdict(self.config),
+            "config": _plain(self.config),
             "data": self.description,
             **self.provenance,
+            "precision": self.precision,
+            "processes": self.processes,
             "parameters": sum(p.numel() for p in self.pair.f.parameters()),
             "steps": self.step,
             "seconds": round(self.seconds),
             "changes": self.changes,
             "peak_memory_mb": peak_memory_mb(),
+            "held_out": [s.name for s in self.held_out],
+            "kept": self.kept,
             "curve": self.curve,
             "scores": {},
         }
 
 
 def train(
-    config: Config, folder: str | Path, *, device: str | torch.device | None = None, progress: bool = True
+    config: Config,
+    folder: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    compiled: bool = False,
+    progress: bool = True,
 ) -> dict:
-    """Train a run to its end, or go on with one that was stopped; returns its record."""
-    return Training(config, folder, device=device).run(progress=progress)
+    """Train a run to its end, or go on with one that was stopped; returns its record.
 
-
-def schedule(step: int, steps: int, *, warmup: float = 0.02) -> float:
-    """Factor of the learning rate: linear warm-up over the first steps, then half a cosine to 0.
-
-    >>> [round(schedule(t, 100), 2) for t in (0, 2, 51, 99)]
-    [0.5, 1.0, 0.5, 0.0]
+    Started by ``torchrun``, the processes share each batch. ``compiled`` runs f through :func:`torch.compile`.
     """
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 + 0.5 * math.cos(math.pi * (step - rising) / max(1, steps - rising))
+    with processes.joined():
+        return Training(config, folder, device=device, compiled=compiled).run(progress=progress)
 
 
-def _seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint32)[0])
+def precision(device: torch.device) -> str:
+    """``"bfloat16"`` where the device computes in it, else ``"float32"``; the loss is always float32.
+
+    >>> precision(torch.device("meta"))
+    'float32'
+    """
+    native = {
+        "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
+        "cpu": torch.ops.mkldnn._is_mkldnn_bf16_supported,
+    }
+    return "bfloat16" if native.get(device.type, bool)() else "float32"
 
 
-def _shuffled(seed: int, epoch: int, n: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch, n]).permutation(n)
+def _short(entry: dict) -> dict:
+    return {name: f"{entry[name]:.2f}" for name in ("total", "pull", "push", "instance", "consistency", "within")}
 
 
-def _renumbered(labels: np.ndarray) -> np.ndarray:
-    """Objects become 1, 2, ...: the loss has one slot for each number up to the highest."""
-    values, inverse = np.unique(labels, return_inverse=True)
-    return (inverse.reshape(labels.shape) - np.searchsorted(values, 1) + 1) * (labels > 0) + np.minimum(
-        labels, 0
-    )
+def _plain(config: Config) -> dict:
+    """The configuration as JSON holds it, so that a checkpoint and a record compare equal with it."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(config).items()}
 
 
-def _describe(config: Config, plan: data.Plan, dense: list) -> dict:
+def _describe(config: Config, plan: data.Plan, dense: list[Sample], split: list[Sample]) -> dict:
     """What the run was trained on, and what it cost to annotate."""
     cost = plan.cost(dense)
-    names = "\n".join(s.name for s in dense) + "\n"
+    names = "\n".join(s.name for s in split) + "\n"
     return {
         "dataset": config.dataset,
         "split": "train",
@@ -347,5 +370,6 @@ def _describe(config: Config, plan: data.Plan, dense: list) -> dict:
         "objects": cost.objects,
         "annotated_objects": cost.annotated_objects,
         "annotated_pixels": round(cost.annotated_pixels / cost.pixels, 4),
+        "held_out_objects": sum(len(np.unique(s.labels[s.labels > 0])) for s in split[len(dense) :]),
         "checksum": hashlib.sha256(names.encode()).hexdigest(),
     }

@@ -1,0 +1,66 @@
+"""The checkpoint of a run: written whole or not at all, read without unpickling, and refused if it is another run's."""
+
+import csv
+import io
+import os
+import pickle
+from pathlib import Path
+
+import torch
+
+NAME = "checkpoint.pt"
+
+
+def write_checkpoint(state: dict, folder: Path) -> None:
+    """Write the state beside the old one, then put it in its place: a kill leaves one that is whole.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_checkpoint({"config": {"seed": 1}, "step": 5}, folder)
+    >>> read_checkpoint(folder, {"seed": 1}, "cpu")["step"]
+    5
+    """
+    temporary = folder / "checkpoint.tmp"
+    torch.save(state, temporary)
+    os.replace(temporary, folder / NAME)
+
+
+def read_checkpoint(folder: Path, config: dict, device: torch.device | str) -> dict | None:
+    """The state that was written last, or None. Only ``steps`` may differ from this configuration.
+
+    Raises ValueError for a file that cannot be read, and for the checkpoint of another configuration.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path}: not a readable checkpoint ({error}); delete it to start again") from error
+    there = state["config"]
+    changed = {key for key in there.keys() | config.keys() if there.get(key) != config.get(key)}
+    if changed - {"steps"}:
+        listed = ", ".join(f"{key} was {there.get(key)!r}, is now {config.get(key)!r}" for key in sorted(changed))
+        raise ValueError(
+            f"{path}: belongs to another configuration ({listed}). Take another folder, or delete it."
+        )
+    return state
+
+
+def write_table(rows: list[dict], path: Path) -> None:
+    """Write the entries of a curve as CSV; a value that an entry lacks stays empty.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "log.csv"
+    >>> write_table([{"step": 1}, {"step": 2, "score_g": 0.5}], path)
+    >>> path.read_text().split()
+    ['step,score_g', '1,', '2,0.5']
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text.getvalue())
+    os.replace(temporary, path)

@@ -1,0 +1,63 @@
+"""One run on several processes, as ``torchrun`` starts them: one for each GPU, or several on the CPU (gloo)."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Join the other processes, if ``torchrun`` started this one; leave them at the end.
+
+    >>> with joined():
+    ...     rank(), count()
+    (0, 1)
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """The number of this process, 0 for the one that logs and saves."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def count() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def mean(tensor: Tensor) -> Tensor:
+    """The mean of a tensor over the processes, on each of them."""
+    if count() > 1:
+        tensor = tensor.clone()
+        dist.all_reduce(tensor)
+        tensor /= count()
+    return tensor
+
+
+def in_parallel(net: nn.Module) -> nn.Module:
+    """The network with gradients that are averaged over the processes; alone, the network itself."""
+    if count() == 1:
+        return net
+    device = next(net.parameters()).device
+    return nn.parallel.DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None)
+
+
+def with_common_statistics(net: nn.Module) -> nn.Module:
+    """BatchNorm over the batch of all processes. PyTorch has it on GPUs; elsewhere each looks at its own part."""
+    if count() > 1 and torch.cuda.is_available():
+        return nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    return net

@@ -1,0 +1,90 @@
+"""``python -m spoco_lite train``: every field of the configuration is an option."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterable
+
+from .config import Config
+from .train import train
+
+SEVERAL = {"size": "+", "widths": "+", "scale": 2}  # how many numbers an option takes, where it is not one
+OF_OPTIONS = {"data_options": "--data-option", "loss_options": "--loss-option"}
+
+
+def add_arguments(commands) -> None:
+    parser = commands.add_parser("train", help="train a run, or go on with one that was stopped")
+    parser.add_argument("folder", help="where the run is kept, for example runs/cvppp-10")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: cuda if there is one, else cpu")
+    parser.add_argument("--compiled", action="store_true", help="run the network through torch.compile")
+    add_config_arguments(parser)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, *, without: Iterable[str] = ()) -> None:
+    """An option for each field of :class:`Config`, but for those named."""
+    for field in dataclasses.fields(Config):
+        if field.name in without:
+            continue
+        if field.name in OF_OPTIONS:
+            parser.add_argument(
+                OF_OPTIONS[field.name],
+                dest=field.name,
+                action="append",
+                type=key_and_value,
+                default=[],
+                metavar="KEY=VALUE",
+                help="of the data set's reader, such as path=leaves or background=0"
+                if field.name == "data_options"
+                else "of SpocoLoss, such as anchor=pixel; each may be given several times",
+            )
+            continue
+        kind = {"type": field_type(field.name), "nargs": SEVERAL.get(field.name)}
+        if field.type is bool:
+            kind = {"action": argparse.BooleanOptionalAction}
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}", default=field.default, help=f"default: {field.default}", **kind
+        )
+
+
+def field_type(name: str) -> type:
+    """The type of one number or word of a field.
+
+    >>> field_type("steps"), field_type("scale"), field_type("dataset")
+    (<class 'int'>, <class 'float'>, <class 'str'>)
+    """
+    kinds = {"number": int, "size": int, "widths": int, "scale": float}
+    return kinds.get(name) or next(f.type for f in dataclasses.fields(Config) if f.name == name)
+
+
+def config_from(given: dict) -> Config:
+    """The configuration from parsed options; others among them are left alone."""
+    values = {f.name: given[f.name] for f in dataclasses.fields(Config)}
+    for name in OF_OPTIONS:
+        values[name] = dict(values[name])
+    if isinstance(values["size"], list) and len(values["size"]) == 1:
+        values["size"] = values["size"][0]
+    return Config(**values)
+
+
+def key_and_value(text: str) -> tuple[str, object]:
+    """What stands on either side of ``=``; numbers and true and false are read as such.
+
+    >>> key_and_value("background=0"), key_and_value("path=a=b")
+    (('background', 0), ('path', 'a=b'))
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"found {text!r}; give KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def run(parsed: argparse.Namespace) -> int:
+    record = train(
+        config_from(vars(parsed)), parsed.folder, device=parsed.device, compiled=parsed.compiled
+    )
+    kept = record["kept"]["step"]
+    print(f"{parsed.folder}: {record['steps']} steps in {record['seconds']} s; the weights are those of step {kept}")
+    return 0
