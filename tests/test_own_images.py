@@ -18,7 +18,7 @@ from spoco_lite.__main__ import main
 from spoco_lite.data import SPLITS, folder, rosettes
 
 PAGE = Path(__file__).resolve().parents[1] / "book" / "own_images.md"
-TINY = "--steps 2 --size 32 --batch 2 --widths 4 8 --embedding-dim 4 --validation-images 1"
+TINY = "--steps 2 --size 32 --batch 2 --widths 4 8 --embedding-dim 4 --held-out 1"
 
 
 def write_pairs(root, names):

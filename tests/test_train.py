@@ -1,5 +1,6 @@
 """A tiny training on small synthetic plants: it learns, it records, and it can be stopped at any point."""
 
+import csv
 import dataclasses
 import functools
 import json
@@ -14,12 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from spoco_lite import data, train
+from spoco_lite import batches, data, train
+from spoco_lite.diagnostics import Diagnostics
 from spoco_lite.losses import LossTerms
 from spoco_lite.train import Config, Training
 
 TINY = Config(
-    size=32, batch=2, steps=5, log_every=2, widths=(4, 8), embedding_dim=4, fraction=0.4, validation_images=1
+    size=32, batch=2, steps=5, log_every=2, widths=(4, 8), embedding_dim=4, fraction=0.4, held_out=1, validate_every=2
 )
 load_data = functools.cache(data.load)  # the plants are painted once for all tests
 
@@ -27,6 +29,12 @@ load_data = functools.cache(data.load)  # the plants are painted once for all te
 @pytest.fixture(autouse=True)
 def painted_once(monkeypatch):
     monkeypatch.setattr(data, "load", load_data)
+
+
+@pytest.fixture(autouse=True)
+def only_after_validation(monkeypatch):
+    """A checkpoint follows each validation; none more on a slow machine."""
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", math.inf)
 
 
 def run(config, folder):
@@ -69,7 +77,7 @@ def learned(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", load_data)
         config = dataclasses.replace(
-            TINY, steps=60, batch=4, log_every=10, validate_every=30, validation_images=2
+            TINY, steps=60, batch=4, log_every=10, validate_every=30, held_out=2
         )
         folder = tmp_path_factory.mktemp("runs") / "learned"
         return folder, run(config, folder)
@@ -87,14 +95,18 @@ def test_the_record_says_what_was_done(learned):
     assert record["config"]["learning_rate"] == TINY.learning_rate
     assert record["steps"] == 60
     assert record["scores"] == {}
+    assert record["precision"] in ("bfloat16", "float32") and record["processes"] == 1
     assert record["seconds"] >= 0 and record["peak_memory_mb"] > 0
     assert record["parameters"] == sum(p.numel() for p in Training(TINY, folder).pair.f.parameters())
     assert {"device", "versions", "commit"} <= set(record)
 
 
 def test_the_record_describes_the_data(learned):
-    dense = load_data("rosettes", "train", size=40)
+    split = list(load_data("rosettes", "train", size=40))
+    dense = split[:-2]  # the last two are held out
     described = learned[1]["data"]
+    assert learned[1]["held_out"] == [s.name for s in split[-2:]]
+    assert described["held_out_objects"] == sum(len(np.unique(s.labels)) - 1 for s in split[-2:])
     assert (described["dataset"], described["split"], described["images"]) == (
         "rosettes",
         "train",
@@ -111,18 +123,59 @@ def test_the_record_describes_the_data(learned):
 def test_the_curve_has_every_term_and_the_score_where_it_was_validated(learned):
     curve = learned[1]["curve"]
     assert [e["step"] for e in curve] == [10, 20, 30, 40, 50, 60]
-    assert [e["step"] for e in curve if "sbd" in e] == [30, 60]
+    assert [e["step"] for e in curve if "score_g" in e] == [e["step"] for e in curve if "score_f" in e] == [30, 60]
     for entry in curve:
-        assert set(LossTerms._fields) <= set(entry)
+        assert {*LossTerms._fields, *Diagnostics._fields} <= set(entry)
+        assert 0 <= entry["within"] <= 1 and 0 <= entry["apart"] <= 1 and 0 <= entry["anchors"] <= 20
         assert all(math.isfinite(value) for value in entry.values())
         weighted = sum(entry[t] * (0.001 if t == "regularizer" else 1) for t in LossTerms._fields[1:])
         assert entry["total"] == pytest.approx(weighted, abs=1e-4)
 
 
+def test_a_long_run_writes_checkpoints_between_validations(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
+    found, step = [], Training.train_step
+    monkeypatch.setattr(
+        Training, "train_step", lambda self, batch: (found.append(checkpoint(tmp_path)["step"]), step(self, batch))[1]
+    )
+    run(dataclasses.replace(TINY, validate_every=5), tmp_path)
+    assert found == [0, 1, 2, 3, 4]
+
+
+def test_the_log_is_a_table_of_the_curve(learned):
+    folder, record = learned
+    with (folder / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [{k: float(v) for k, v in row.items() if v} for row in rows] == record["curve"]
+
+
+def test_the_weights_with_the_best_score_are_kept(tmp_path, monkeypatch):
+    """Scores .5, .7, .3: the second validation's weights stay; an equal score later would have replaced them."""
+    scores, saved = iter([0.5, 0.7, 0.3]), []
+    monkeypatch.setattr(train, "validate", lambda *_, **__: {"score_g": next(scores), "score_f": 0.0})
+    monkeypatch.setattr(
+        train, "save_weights", lambda pair, path: saved.append([p.clone() for p in pair.g.parameters()])
+    )
+    training = Training(dataclasses.replace(TINY, steps=6), tmp_path, device="cpu")
+    record = training.run(progress=False)
+    assert record["kept"] == {"step": 4, "score": 0.7}
+    assert len(saved) == 2
+    assert not torch.equal(saved[-1][0], next(training.pair.g.parameters()))
+
+
+def test_without_images_held_out_the_last_weights_are_kept(tmp_path):
+    record = run(dataclasses.replace(TINY, held_out=0), tmp_path)
+    assert record["kept"] == {"step": TINY.steps, "score": None}
+    assert record["held_out"] == [] and record["data"]["images"] == 40
+    assert not any("score_g" in entry for entry in record["curve"])
+
+
 def test_a_finished_run_is_not_trained_again(uninterrupted, monkeypatch):
     before = (uninterrupted / "checkpoint.pt").read_bytes()
     monkeypatch.setattr(Training, "train_step", lambda *_: pytest.fail("trained again"))
-    assert run(TINY, uninterrupted)["steps"] == TINY.steps
+    scored = json.loads((uninterrupted / "run.json").read_text()) | {"scores": {"whole image": {}}}
+    (uninterrupted / "run.json").write_text(json.dumps(scored))
+    assert run(TINY, uninterrupted) == scored  # its scores are still there
     assert (uninterrupted / "checkpoint.pt").read_bytes() == before
 
 
@@ -152,11 +205,12 @@ def after(calls, function, then):
 
 STOPS = {f"in step {k}": (Training, "train_step", k, stop) for k in range(5)} | {
     "while logging": (Training, "_log", 1, stop),
-    "while validating": (Training, "validate", 0, stop),
+    "while validating": (train, "validate", 1, stop),
     "writing the first checkpoint": (torch, "save", 0, half_of_a_checkpoint),
     "writing the second checkpoint": (torch, "save", 1, half_of_a_checkpoint),
-    "putting the second checkpoint in place": (os, "replace", 1, stop),
+    "putting a checkpoint in place": (os, "replace", 2, stop),
     "writing the weights": (train, "save_weights", 0, stop),
+    "after the best weights, before the checkpoint": (Training, "save", 1, stop),
     "writing the record": (train, "write_json", 0, stop),
 }
 
@@ -178,11 +232,12 @@ import os, signal, sys, torch
 from pathlib import Path
 from spoco_lite import train
 torch.set_num_threads({threads})
+train.CHECKPOINT_SECONDS = float("inf")
 save, calls = torch.save, []
 def killed_while_saving(state, path):
     calls.append(path)
     save(state, path)
-    if len(calls) == 2:
+    if len(calls) == 3:
         os.truncate(path, os.path.getsize(path) // 2)
         os.kill(os.getpid(), signal.SIGKILL)
 torch.save = killed_while_saving
@@ -196,10 +251,33 @@ def test_kill_9_in_the_middle_of_a_checkpoint(uninterrupted, tmp_path):
     script = KILLED.format(threads=torch.get_num_threads(), config=TINY, folder=str(folder))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert (folder / "checkpoint.tmp").is_file()  # half of the second one
-    assert checkpoint(folder)["step"] == 2  # the first one, whole
+    assert (folder / "checkpoint.tmp").is_file()  # half of the third one
+    assert checkpoint(folder)["step"] == 2  # the second one, whole
     run(TINY, folder)
     assert_same_training(folder, uninterrupted)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_ctrl_c_ends_after_the_step_and_loses_nothing(step, uninterrupted, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Training,
+            "train_step",
+            after(step - 1, Training.train_step, interrupt_then(Training.train_step)),
+        )
+        with pytest.raises(KeyboardInterrupt):
+            run(TINY, tmp_path)
+    assert checkpoint(tmp_path)["step"] == step
+    run(TINY, tmp_path)
+    assert_same_training(tmp_path, uninterrupted)
+
+
+def interrupt_then(function):
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        return function(*args)
+
+    return interrupted
 
 
 def test_a_folder_holds_one_configuration(uninterrupted):
@@ -234,21 +312,6 @@ def training(tmp_path):
     return Training(TINY, tmp_path / "run", device="cpu")
 
 
-def test_an_epoch_shows_every_image_once_and_the_next_in_another_order(training, monkeypatch):
-    monkeypatch.setattr(train, "two_views", lambda images, labels, **_: (images, images, labels))
-    n = len(training.images)
-    steps = n // TINY.batch
-    sums = [image.sum().item() for t in range(2 * steps) for image in training.draw(t).view_f]
-    epochs = sums[:n], sums[n:]
-    assert (
-        sorted(epochs[0])
-        == sorted(epochs[1])
-        == pytest.approx(sorted(x.sum().item() for x in training.images))
-    )
-    assert len(set(epochs[0])) == n
-    assert epochs[0] != epochs[1]
-
-
 def test_the_batch_of_a_step_follows_from_its_number(training):
     first, again, other = training.draw(3), training.draw(3), training.draw(4)
     assert all(torch.equal(a, b) for a, b in zip(first, again))
@@ -259,8 +322,8 @@ def test_the_batch_of_a_step_follows_from_its_number(training):
 def test_validation_changes_nothing(training):
     training.train_step(training.draw(0))
     before = {k: v.clone() for k, v in training.pair.state_dict().items()}
-    score = training.validate(load_data("rosettes", "val", size=32)[:2])
-    assert 0 <= score <= 1
+    scores = train.validate(training.pair, load_data("rosettes", "train", size=32)[:2], size=32)
+    assert scores.keys() == {"score_g", "score_f"} and all(0 <= score <= 1 for score in scores.values())
     assert all(torch.equal(v, before[k]) for k, v in training.pair.state_dict().items())
 
 
@@ -281,18 +344,28 @@ def test_a_step_moves_f_and_g_follows(consistency, tmp_path):
 # ---------------------------------------------------------------------- what goes wrong
 
 
-def test_a_loss_that_is_not_finite_is_reported_with_its_term(tmp_path, monkeypatch):
-    step = Training.train_step
+def test_a_loss_that_is_not_finite_is_reported_with_its_term_and_its_image(tmp_path, monkeypatch):
+    """From some step on, the term that pulls one image together is not a number."""
+    images = Training(TINY, tmp_path / "looked at").batches
+    numbers = images.numbers(2)
+    bad = images.labels[numbers[1]]
+    call = train.SpocoLoss.__call__
+    monkeypatch.setattr(batches, "two_views", lambda images, labels, **_: (images, images, labels))
 
-    def poisoned(self, batch):
-        terms = step(self, batch)
-        bad = torch.tensor(float("nan"))
-        return terms._replace(total=bad, push=bad) if self.step == 3 else terms
+    def poisoned(self, emb_f, emb_g, labels, **options):
+        terms = call(self, emb_f, emb_g, labels, **options)
+        if not any(torch.equal(one, bad) for one in labels):
+            return terms
+        nan = terms.push * float("nan")
+        return terms._replace(total=terms.total + nan, push=nan)
 
-    monkeypatch.setattr(Training, "train_step", poisoned)
-    with pytest.raises(FloatingPointError, match="step 4: total, push not finite"):
-        run(TINY, tmp_path)
-    assert checkpoint(tmp_path)["step"] == 2
+    monkeypatch.setattr(train.SpocoLoss, "__call__", poisoned)
+    with pytest.raises(FloatingPointError) as error:
+        run(TINY, tmp_path / "run")
+    assert "step 4: total" in str(error.value) and "push" in str(error.value)
+    assert f"in step 3: total, push of image {images.names[numbers[1]]}." in str(error.value)
+    assert images.names[numbers[0]] not in str(error.value)
+    assert checkpoint(tmp_path / "run")["step"] == 2
 
 
 def test_a_learning_rate_that_is_far_too_high_is_reported(tmp_path):
@@ -328,30 +401,6 @@ def test_an_unknown_data_set_is_refused_before_anything_is_written(tmp_path):
 # ---------------------------------------------------------------------- the small parts
 
 
-@pytest.mark.parametrize("steps", [1, 2, 10, 1000])
-def test_the_learning_rate_rises_and_then_falls(steps):
-    factors = [train.schedule(t, steps) for t in range(steps)]
-    peak = factors.index(max(factors))
-    assert max(factors) == pytest.approx(1, abs=0.01)
-    assert all(0 < x <= 1 for x in factors)
-    assert factors[: peak + 1] == sorted(factors[: peak + 1])
-    assert factors[peak:] == sorted(factors[peak:], reverse=True)
-    assert steps < 1000 or factors[-1] < 1e-4
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
-        ([[-1, 0, 7], [3, 7, 900]], [[-1, 0, 2], [1, 2, 3]]),
-        ([[-1, -1, 7], [3, 7, 900]], [[-1, -1, 2], [1, 2, 3]]),
-        ([[5, 5], [5, 5]], [[1, 1], [1, 1]]),  # no background: the object must not become 0
-        ([[-1, 0], [0, -1]], [[-1, 0], [0, -1]]),
-    ],
-)
-def test_renumbering(labels, expected):
-    assert train._renumbered(np.array(labels)).tolist() == expected
-
-
 def test_the_configuration_reaches_the_two_views_and_the_annotation(tmp_path, monkeypatch):
     asked = {}
 
@@ -359,7 +408,7 @@ def test_the_configuration_reaches_the_two_views_and_the_annotation(tmp_path, mo
         asked.update(options)
         return images, images, labels
 
-    monkeypatch.setattr(train, "two_views", two_views)
+    monkeypatch.setattr(batches, "two_views", two_views)
     options = {
         "symmetry": "upright",
         "photometry": "microscopy",
@@ -371,7 +420,7 @@ def test_the_configuration_reaches_the_two_views_and_the_annotation(tmp_path, mo
     training.draw(0)
     assert (asked["symmetry"], asked["photometry"], asked["size"]) == ("upright", "microscopy", TINY.size)
     assert (training.plan.how, training.plan.number, training.plan.background) == ("images", 20, "all")
-    annotated = [(labels >= 0).all() or (labels < 0).all() for labels in training.labels]
+    annotated = [(labels >= 0).all() or (labels < 0).all() for labels in training.batches.labels]
     assert all(annotated)
 
 
@@ -379,7 +428,7 @@ def test_without_consistency_an_image_without_annotation_is_left_out(tmp_path):
     options = {"annotate": "images", "fraction": 0.1, "background": "all"}
     alone = train.Training(dataclasses.replace(TINY, consistency=0.0, **options), tmp_path / "alone")
     beside = train.Training(dataclasses.replace(TINY, **options), tmp_path / "beside")
-    assert (len(alone.images), len(beside.images)) == (4, 40)
+    assert (len(alone.batches.names), len(beside.batches.names)) == (4, 39)
     assert alone.description == beside.description
     assert alone.description["annotated_images"] == 4
 
@@ -397,7 +446,7 @@ def test_a_run_keeps_its_annotation_plan(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dataset": "cells3d"}, r"cells3d000: a volume of shape .* training takes images"),
+        ({"dataset": "cells3d"}, r"cells3d000: an image of shape .*volumes need a size of three numbers and crop=True"),
         ({"in_channels": 1}, r"rosette000: the image has 3 channels, in_channels is 1"),
     ],
 )

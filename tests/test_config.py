@@ -1,0 +1,95 @@
+"""The configuration: what it refuses, and what it makes of older records and of the command line."""
+
+import argparse
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from spoco_lite import train_command
+from spoco_lite.config import Config
+from spoco_lite.runs import load_run, recorded_runs
+from spoco_lite.schedule import schedule
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("background", "most", "background: found 'most'; give one of none, all, strokes"),
+        ("norm", "layer", "norm: found 'layer'"),
+        ("optimizer", "sgd", "optimizer: found 'sgd'; give one of adamw, adam"),
+        ("schedule", "step", "schedule: found 'step'; give one of cosine, one-cycle"),
+        ("steps", 0, "steps: found 0; give 1 or more"),
+        ("batch", 0, "batch: found 0"),
+        ("held_out", -1, "held_out: found -1"),
+        ("size", (8, 0, 8), "size: found"),
+        ("size", (8, 8, 8), "needs crop=True"),
+        ("size", (8, 8), "without crop give one number"),
+    ],
+)
+def test_a_value_that_no_run_can_have(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**{field: value})
+
+
+@pytest.mark.parametrize("name", recorded_runs())
+def test_the_configuration_of_every_recorded_run_can_be_read(name):
+    recorded = load_run(name)["config"]
+    config = Config.from_record(recorded)
+    for field, value in json.loads(json.dumps(dataclasses.asdict(config))).items():
+        assert value == recorded.get(field, value), field
+
+
+def parsed(words):
+    parser = argparse.ArgumentParser()
+    train_command.add_config_arguments(parser)
+    return train_command.config_from(vars(parser.parse_args(words.split())))
+
+
+def test_no_option_gives_the_defaults():
+    assert parsed("") == Config()
+
+
+def test_options_of_all_kinds():
+    config = parsed(
+        "--size 24 64 64 --crop --scale 0.9 1.1 --widths 8 16 --number 5 --data-option target=cells "
+        "--data-option path=a=b --loss-option anchor=pixel --loss-option regularizer=0.1 --learning-rate 1e-4 "
+        "--optimizer adam"
+    )
+    assert config == Config(
+        size=(24, 64, 64),
+        crop=True,
+        scale=(0.9, 1.1),
+        widths=(8, 16),
+        number=5,
+        data_options={"target": "cells", "path": "a=b"},
+        loss_options={"anchor": "pixel", "regularizer": 0.1},
+        learning_rate=1e-4,
+        optimizer="adam",
+    )
+    assert parsed("--size 64").size == 64
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"), [("cosine", 1), ("cosine", 2), ("cosine", 10), ("one-cycle", 10), ("one-cycle", 1000)]
+)
+def test_the_learning_rate_rises_and_then_falls(steps, kind):
+    factors = [schedule(t, steps, kind=kind) for t in range(steps)]
+    peak = factors.index(max(factors))
+    assert max(factors) == pytest.approx(1, abs=0.01)
+    assert all(0 < x <= 1 for x in factors)
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert steps < 10 or factors[-1] < 0.05
+
+
+@pytest.mark.parametrize("steps", [10, 57, 1000])
+def test_one_cycle_is_that_of_pytorch(steps):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    peer = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=steps, cycle_momentum=False)
+    for step in range(steps):
+        assert schedule(step, steps, kind="one-cycle") == pytest.approx(peer.get_last_lr()[0], abs=1e-9), step
+        optimizer.step()
+        if step < steps - 1:
+            peer.step()
