@@ -67,6 +67,7 @@ class Config:
     # How often the run looks at itself, in steps.
     log_every: int = 50
     validate_every: int = 500
+    decoder: dict = field(default_factory=dict)  # of the validation: changes to evaluate.DEFAULTS for whole images
 
     def __post_init__(self):
         for name in ("size", "scale", "widths"):  # lists, where they come from a JSON file
@@ -98,6 +99,14 @@ class Config:
         """Least and most pixels of the image for one of the view, along an axis."""
         # Images without crop are 1.25 times as large as a view: 1.05 / 1.25 squared is 70%.
         return self.scale or ((0.8, 1.25) if self.crop else (1.05, 1.25))
+
+    def plain(self) -> dict:
+        """As JSON holds it, so that it compares equal with what was read from a file.
+
+        >>> Config(widths=(8, 16)).plain()["widths"]
+        [8, 16]
+        """
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_record(cls, record: dict) -> "Config":

@@ -9,7 +9,11 @@ from .config import Config
 from .train import train
 
 SEVERAL = {"size": "+", "widths": "+", "scale": 2}  # how many numbers an option takes, where it is not one
-OF_OPTIONS = {"data_options": "--data-option", "loss_options": "--loss-option"}
+PAIRS = {  # fields that hold several options of something else
+    "data_options": ("--data-option", "of the data set's reader, such as path=leaves or background=0"),
+    "loss_options": ("--loss-option", "of SpocoLoss, such as anchor=pixel"),
+    "decoder": ("--decoder", "of the decoder in validation, such as min_size=20"),
+}
 
 
 def add_arguments(commands) -> None:
@@ -25,17 +29,16 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, without: Iterable[s
     for field in dataclasses.fields(Config):
         if field.name in without:
             continue
-        if field.name in OF_OPTIONS:
+        if field.name in PAIRS:
+            option, help = PAIRS[field.name]
             parser.add_argument(
-                OF_OPTIONS[field.name],
+                option,
                 dest=field.name,
                 action="append",
                 type=key_and_value,
                 default=[],
                 metavar="KEY=VALUE",
-                help="of the data set's reader, such as path=leaves or background=0"
-                if field.name == "data_options"
-                else "of SpocoLoss, such as anchor=pixel; each may be given several times",
+                help=f"{help}; may be given several times",
             )
             continue
         kind = {"type": field_type(field.name), "nargs": SEVERAL.get(field.name)}
@@ -59,7 +62,7 @@ def field_type(name: str) -> type:
 def config_from(given: dict) -> Config:
     """The configuration from parsed options; others among them are left alone."""
     values = {f.name: given[f.name] for f in dataclasses.fields(Config)}
-    for name in OF_OPTIONS:
+    for name in PAIRS:
         values[name] = dict(values[name])
     if isinstance(values["size"], list) and len(values["size"]) == 1:
         values["size"] = values["size"][0]

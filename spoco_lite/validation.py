@@ -12,10 +12,13 @@ from .unet import MomentumPair
 
 
 @torch.no_grad()
-def validate(pair: MomentumPair, samples: list[Sample], *, size: int | None) -> dict[str, float]:
-    """Mean :func:`score_of` of whole images, segmented by g (``score_g``) and by f (``score_f``), default decoder.
+def validate(
+    pair: MomentumPair, samples: list[Sample], *, size: int | None, decoder: dict | None = None
+) -> dict[str, float]:
+    """Mean :func:`score_of` of whole images, segmented by g (``score_g``) and by f (``score_f``).
 
-    ``size`` as in :func:`spoco_lite.predict.embed`. The networks stay as they are.
+    ``size`` as in :func:`spoco_lite.predict.embed`; ``decoder`` changes options of the default one for whole images.
+    The networks stay as they are.
 
     >>> from spoco_lite import data
     >>> from spoco_lite.unet import EmbeddingUNet
@@ -23,10 +26,11 @@ def validate(pair: MomentumPair, samples: list[Sample], *, size: int | None) -> 
     >>> sorted(validate(pair, data.load("rosettes", "train", size=32)[:1], size=32))
     ['score_f', 'score_g']
     """
+    decoder = DEFAULTS[WHOLE_IMAGE] | (decoder or {})
     exchanged = SimpleNamespace(f=pair.g, g=pair.f)
     scores = {}
     for name, networks in (("score_g", pair), ("score_f", exchanged)):
-        found = [decode(networks, s, DEFAULTS[WHOLE_IMAGE], size=size, masked=False) for s in samples]
+        found = [decode(networks, s, decoder, size=size, masked=False) for s in samples]
         scores[name] = round(float(np.mean([score_of(s, labels) for s, labels in zip(samples, found)])), 4)
     return scores
 

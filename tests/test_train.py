@@ -17,7 +17,7 @@ import torch
 
 from spoco_lite import batches, data, train
 from spoco_lite.diagnostics import Diagnostics
-from spoco_lite.losses import LossTerms
+from spoco_lite.losses import LossTerms, SpocoLoss
 from spoco_lite.train import Config, Training
 
 TINY = Config(
@@ -349,7 +349,7 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_term_and_its_image(tmp_p
     images = Training(TINY, tmp_path / "looked at").batches
     numbers = images.numbers(2)
     bad = images.labels[numbers[1]]
-    call = train.SpocoLoss.__call__
+    call = SpocoLoss.__call__
     monkeypatch.setattr(batches, "two_views", lambda images, labels, **_: (images, images, labels))
 
     def poisoned(self, emb_f, emb_g, labels, **options):
@@ -359,7 +359,7 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_term_and_its_image(tmp_p
         nan = terms.push * float("nan")
         return terms._replace(total=terms.total + nan, push=nan)
 
-    monkeypatch.setattr(train.SpocoLoss, "__call__", poisoned)
+    monkeypatch.setattr(SpocoLoss, "__call__", poisoned)
     with pytest.raises(FloatingPointError) as error:
         run(TINY, tmp_path / "run")
     assert "step 4: total" in str(error.value) and "push" in str(error.value)
