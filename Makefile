@@ -79,6 +79,7 @@ $(BUILT): $(EXECUTED) $(PAGES) $(DATA) | $(READY)
 	@cp -R book _config.yml _toc.yml $(BOOK)/
 	$(BIN)/python book/make_results.py $(BOOK)/book/results.md
 	$(BIN)/python book/make_speed.py $(BOOK)/book/speed.md
+	$(BIN)/python book/make_ablations.py $(BOOK)/book/ablations.md
 	$(BIN)/python book/make_sets.py $(BOOK)/book/data_sets.md
 	$(BIN)/jupyter-book build $(BOOK) --all -W -n --keep-going
 	@touch $@

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from make_results import RUNS, fill_markers, read_records, table
+from make_results import NONE, RUNS, fill_markers, read_records, table
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "data" / "benchmarks"
 
@@ -81,24 +81,47 @@ def augment(rows: list[dict]) -> str:
     )
 
 
+def step(rows: list[dict]) -> str:
+    """Time of a step, the share of each part in it, and on a GPU how well it is kept busy."""
+    on_gpu = any("host_waits" in r for r in rows)
+    parts = list(rows[0]["parts"])
+    header = ["Training", "Views of a step", "A step", *(p.capitalize() for p in parts), "Memory"]
+    body = []
+    for r in rows:
+        views = " x ".join(map(str, [r["batch"], *r["size"]]))
+        total = sum(r["parts"].values())
+        shares = [f"{r['parts'][p] / total:.0%}" for p in parts]
+        row = [f"{r['what']} ({r['dataset']})", views, seconds(r["seconds"]), *shares, gibibytes(r["peak_memory_mb"])]
+        body.append(row + [str(r["host_waits"]), f"{r['busy']:.0%}"] if on_gpu else row)
+    return table([*header, "Waits for the GPU", "GPU busy"] if on_gpu else header, body)
+
+
+def prediction(rows: list[dict]) -> str:
+    header = ["Run", "Segmented", "Clusterer", "Network", "Decoder", "Decoder's share"]
+    names = {"hdbscan": "HDBSCAN", "mean_shift": "mean-shift"}
+    body = []
+    for r in rows:
+        times = [seconds(r["network_seconds"]), seconds(r["decoder_seconds"])]
+        share = r["decoder_seconds"] / (r["network_seconds"] + r["decoder_seconds"])
+        body.append([f"`{r['run']}`", r["what"], names[r["cluster"]], *times, f"{share:.0%}"])
+    return table(header, body)
+
+
 def training(runs: list[dict]) -> str:
-    """What the recorded runs took, and how many samples a second their steps asked for."""
-    header = ["Run", "Device", "Minutes", "Steps a second", "Samples a second", "Memory"]
+    """What each recorded run cost."""
+    header = ["Run", "Device", "Minutes", "Steps", "A step", "Samples a second", "Memory"]
     body = []
     for r in runs:
-        rate = r["steps"] / r["seconds"]
-        samples = rate * r["config"]["batch"]
-        body.append(
-            [
-                f"`{r['name']}`",
-                r["device"],
-                f"{r['seconds'] / 60:.0f}",
-                f"{rate:.2f}",
-                f"{samples:.1f}",
-                f"{r['peak_memory_mb'] / 1024:.1f} GiB",
-            ]
-        )
-    return table(header, body)
+        each = r["seconds"] / r["steps"]
+        processes = r.get("processes", 1)  # older records know of one only
+        device = r["device"] if processes == 1 else f"{processes} processes, {r['device']}"
+        costs = [f"{r['seconds'] / 60:.0f}", f"{r['steps']:,}", seconds(each), f"{r['config']['batch'] / each:.1f}"]
+        body.append([f"`{r['name']}`", device, *costs, gibibytes(r["peak_memory_mb"])])
+    return table(header, body) if body else NONE
+
+
+def gibibytes(mebibytes: float) -> str:
+    return f"{mebibytes / 1024:.1f} GiB"
 
 
 def machine(records: list[dict]) -> str:
@@ -118,7 +141,8 @@ def machine(records: list[dict]) -> str:
     return table(["Benchmark", "Machine", "Threads", "Versions", "Commit", "Date"], body)
 
 
-TABLES = {f.__name__: f for f in (loss, memory, decoding, subsample, volume, metrics, augment)}
+MAKERS = (loss, memory, decoding, subsample, volume, metrics, augment, step, prediction)
+TABLES = {f.__name__: f for f in MAKERS}
 
 
 def fill(text: str) -> str:

@@ -187,7 +187,7 @@ def look_through(
 ) -> tuple[Tensor, Tensor]:
     """The views of images ``(N, C, *S)``, interpolated linearly, and of labels ``(N, *S)``, the nearest pixel's."""
     n, shape = len(images), labels.shape[1:]
-    grid = F.affine_grid(windows.to(images.device), [n, 1, *size], align_corners=False)
+    grid = F.affine_grid(windows.to(images.device, non_blocking=True), [n, 1, *size], align_corners=False)
     views = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     index = torch.zeros(1, dtype=torch.long, device=images.device)
     for k, length in enumerate(shape):
@@ -217,10 +217,10 @@ def microscopy(images: Tensor) -> Tensor:
     images = _by_slice(optics, images).clamp(0, 1)
     some = (len(images),) + (1,) * (images.ndim - 1)
     # Photons where a pixel is 1. Every second image gets counted ones, every second one read-out noise.
-    photons = torch.empty(some).uniform_(math.log(30), math.log(300)).exp().to(images.device)
-    counted = torch.rand(some).lt(0.5).to(images.device)
+    photons = torch.empty(some).uniform_(math.log(30), math.log(300)).exp().to(images.device, non_blocking=True)
+    counted = torch.rand(some).lt(0.5).to(images.device, non_blocking=True)
     images = torch.where(counted, torch.poisson(images * photons) / photons, images)
-    deviation = torch.empty(some).uniform_(-0.04, 0.04).clamp_min(0).to(images.device)
+    deviation = torch.empty(some).uniform_(-0.04, 0.04).clamp_min(0).to(images.device, non_blocking=True)
     return (images + deviation * torch.randn_like(images)).clamp(0, 1)
 
 

@@ -19,6 +19,9 @@ PAGE = (Path(__file__).parents[1] / "book" / "api.md").read_text(encoding="utf-8
 INNER = {
     "__main__": None,  # the command line, with its own --help
     "data.command": None,
+    "evaluate_command": None,
+    "predict_command": None,
+    "train_command": None,
     "data.download": None,  # what fetching is made of
     "data.sources": None,
     "data.unpack": None,
@@ -43,7 +46,8 @@ INNER = {
         "check_points",
         "check_positive",
     },
-    "train": {"Batch"},
+    "batches": {"Batch", "check_sample", "renumbered", "seed_of"},
+    "sweep": {"add_arguments", "run"},
     "runs": {"write_json", "provenance", "peak_memory_mb"},
 }
 # On the page without an example of their own.

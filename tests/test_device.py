@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spoco_lite import blocks
+from spoco_lite import augment, blocks
+from spoco_lite.augment import two_views
+from spoco_lite.config import Config
 from spoco_lite.losses import SpocoLoss
+from spoco_lite.train import Training
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
 OPTIONS = [
@@ -57,6 +60,48 @@ def test_a_whole_step_needs_no_value():
     torch.nn.utils.clip_grad_norm_(pair.f.parameters(), 10.0)
     optimizer.step()
     pair.update()
+
+
+VIEWS = [
+    ((2, 3, 40, 40), (32, 32), "colour"),
+    ((2, 1, 40, 40), (32, 32), "colour"),
+    ((2, 1, 10, 20, 20), (8, 16, 16), "microscopy"),
+]
+
+
+def draw_on_meta(shape, size, photometry):
+    labels = torch.empty(shape[0], *shape[2:], dtype=torch.int64, device="meta")
+    return two_views(torch.empty(shape, device="meta"), labels, size=size, seed=0, photometry=photometry)
+
+
+@pytest.mark.parametrize("case", VIEWS, ids=str)
+def test_drawing_two_views_needs_no_value(case):
+    shape, size, _ = case
+    view_f, view_g, labels = draw_on_meta(*case)
+    assert view_f.shape == view_g.shape == (*shape[:2], *size) and labels.shape == (shape[0], *size)
+
+
+class Copies(TorchDispatchMode):
+    """Remembers of every copy from the CPU to the device whether it was allowed to run later."""
+
+    def __init__(self):
+        super().__init__()
+        self.may_run_later = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten._to_copy.default and result.is_meta and not args[0].is_meta:
+            self.may_run_later.append(bool(kwargs.get("non_blocking")))
+        return result
+
+
+@pytest.mark.parametrize("case", VIEWS, ids=str)
+def test_what_is_drawn_on_the_cpu_is_copied_without_waiting(case, monkeypatch):
+    """A plain copy waits until a GPU has done all that is queued. kornia takes care of its own, on GPUs only."""
+    monkeypatch.setattr(augment, "_by_slice", lambda change, images: images)
+    with Copies() as copies:
+        draw_on_meta(*case)
+    assert copies.may_run_later and all(copies.may_run_later)
 
 
 class Largest(TorchDispatchMode):
@@ -117,3 +162,26 @@ def test_the_loss_runs_in_a_cuda_graph_and_without_synchronisation():
         terms.total.backward()
     graph.replay()
     assert all(t.isfinite() for t in terms)
+
+
+TRAINED = {
+    "2D": Config(size=64, widths=(4, 8), batch=2, held_out=0, fraction=0.4),
+    "3D": Config(
+        dataset="cells3d", crop=True, size=(16, 32, 32), in_channels=1, widths=(4, 8), batch=2, photometry="microscopy"
+    ),
+}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_step_of_a_training_waits_for_nothing(name, tmp_path):
+    training = Training(TRAINED[name], tmp_path, device="cuda")
+    for _ in range(3):  # kernels are loaded and memory is taken
+        training.train_step(training.draw(training.step))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        batch = training.draw(training.step)
+        terms = training.train_step(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(term.isfinite() for term in terms)

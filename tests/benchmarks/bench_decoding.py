@@ -97,7 +97,6 @@ def subsample() -> list[dict]:
         )  # of the difference
         row |= {"seconds": round(each, 2), "seconds_every_pixel": round(every_each, 2)}
         rows.append(row)
-        print("  ", row, flush=True)
     return rows
 
 

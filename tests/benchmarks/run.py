@@ -13,6 +13,7 @@ import bench_augment
 import bench_decoding
 import bench_loss
 import bench_metrics
+import bench_step
 import torch
 
 from spoco_lite.runs import provenance, write_json
@@ -23,6 +24,8 @@ BENCHMARKS = {
     "volume": bench_decoding.volume,
     "metrics": bench_metrics.metrics,
     "augment": bench_augment.measure,
+    "step": bench_step.step,
+    "prediction": bench_step.prediction,
     "decoding": bench_decoding.decoding,
     "subsample": bench_decoding.subsample,
 }
