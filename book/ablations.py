@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from spoco_lite import data
 from spoco_lite.config import Config
-from spoco_lite.evaluate import DEFAULTS, WHOLE_IMAGE, WITH_MASK, score
+from spoco_lite.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK
+from spoco_lite.evaluate import score
 from spoco_lite.runs import load_model, prediction_size, provenance, write_json
 from spoco_lite.sweep import sweep
 

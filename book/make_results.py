@@ -10,7 +10,16 @@ import sys
 from pathlib import Path
 
 RUNS = Path(__file__).resolve().parents[1] / "data" / "runs"
-METRICS = {"sbd": "SBD", "dic": "DiC", "abs_dic": "abs. DiC", "ap50": "AP"}
+METRICS = {
+    "sbd": "SBD",
+    "dic": "DiC",
+    "abs_dic": "abs. DiC",
+    "ap50": "AP",
+    "ap": "mean AP",
+    "are": "ARE",
+    "vi_split": "VI split",
+    "vi_merge": "VI merge",
+}
 FORMATS = {"dic": "+.1f", "abs_dic": ".1f"}
 NONE = "No run has been recorded yet."
 
@@ -27,16 +36,49 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def results(records: list[dict]) -> str:
-    """A table per data set and split: one row per run and way of scoring it, means over the images of the split."""
+    """A table per data set and split: one row per run and way of scoring it, means over the images of the split.
+
+    Columns for what older records lack appear where every row has it.
+    """
     groups = {}
     for record in records:
         for way, score in record["scores"].items():
-            where = f"{record['data']['dataset']}, split {score['split']}, {len(score['images'])} images"
-            annotated = f"{record['data']['annotated_objects']} of {record['data']['objects']}"
-            means = [number(metric, score["mean"]) for metric in METRICS]
-            groups.setdefault(where, []).append([f"`{record['name']}`", annotated, way, *means])
-    header = ["Run", "Objects labelled", "Scored", *METRICS.values()]
-    return "\n\n".join(f"**{where}**\n\n{table(header, rows)}" for where, rows in groups.items())
+            where = f"{record['data']['dataset']}, split {score['split']}, {count(len(score['images']), 'image')}"
+            groups.setdefault(where, []).append(cells(record, way, score["mean"]))
+    return "\n\n".join(f"**{where}**\n\n{common_columns(rows)}" for where, rows in groups.items())
+
+
+def cells(record: dict, way: str, mean: dict) -> dict[str, str]:
+    """The row of a run and a way of scoring it: column name -> text."""
+    budget = f"{record['data']['annotated_objects']} of {objects(record)}"
+    row = {"Run": f"`{record['name']}`", "Objects labelled": budget}
+    tuning = record.get("tuning", {}).get(way.split(", ")[0], {})
+    if "held_out_objects" in record["data"] and "objects" in tuning:
+        # The held-out images choose the weights and the decoder; without them, images of the training do the latter.
+        used = record["data"]["held_out_objects"]
+        row["Objects to choose"] = str(max(used, tuning["objects"]) if "tuned" in way else used)
+    if record.get("kept"):
+        row["Kept step"] = str(record["kept"]["step"])
+    row["Scored"] = way
+    return row | {title: number(metric, mean) for metric, title in METRICS.items() if metric in mean}
+
+
+def objects(record: dict) -> int:
+    """All objects of the training split, those of the images held out included."""
+    return record["data"]["objects"] + record["data"].get("held_out_objects", 0)
+
+
+def common_columns(rows: list[dict[str, str]]) -> str:
+    header = [name for name in rows[0] if all(name in row for row in rows)]
+    return table(header, [[row[name] for name in header] for row in rows])
+
+
+def count(number: int, thing: str) -> str:
+    """
+    >>> count(1, "image"), count(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{number} {thing}" + "s" * (number != 1)
 
 
 def number(metric: str, mean: dict) -> str:
@@ -49,19 +91,39 @@ def steps(record: dict) -> str:
     return str(record["steps"]) + "".join(changes)
 
 
+def asked(record: dict) -> str:
+    """How much was to be labelled."""
+    config = record["config"]
+    whole = "of the images, all objects" if config.get("annotate") == "images" else ""
+    number = config.get("number")
+    return f"{config['fraction']:.0%} {whole}".strip() if number is None else f"{number} {whole}".strip()
+
+
+def image_size(record: dict) -> str:
+    size = record["config"]["size"]
+    size = " x ".join(map(str, size)) + " voxels" if isinstance(size, list) else f"{size} px"
+    return size + (", windows" if record["config"].get("crop") else "")
+
+
 def provenance(records: list[dict]) -> str:
-    """One column per run: where its numbers come from."""
+    """One column per run: where its numbers come from. A row that no record has anything for is left out."""
     rows = {
         "Trained on": lambda r: (
-            f"{r['data']['dataset']}, split {r['data']['split']}, {r['data']['images']} images"
+            f"{r['data']['dataset']}, split {r['data']['split']}, {count(r['data']['images'], 'image')}"
         ),
-        "Objects labelled": lambda r: f"{r['config']['fraction']:.0%}",
-        "Image size": lambda r: f"{r['config']['size']} px",
+        "Held out": lambda r: count(len(r["held_out"]), "image") if r.get("held_out") else "",
+        "Objects labelled": asked,
+        "Image size": image_size,
+        "Network": lambda r: " ".join(map(str, r["config"].get("widths", ()))),
+        "Embedding": lambda r: str(r["config"].get("embedding_dim", "")),
         "Steps": steps,
-        "Batch": lambda r: f"{r['config']['batch']} images",
+        "Kept": lambda r: f"those of step {r['kept']['step']}" if r.get("kept") else "",
+        "Batch": lambda r: count(r["config"]["batch"], "image"),
         "Seed": lambda r: str(r["config"]["seed"]),
         "Parameters": lambda r: f"{r['parameters']:,}",
         "Device": lambda r: r["device"],
+        "Precision": lambda r: r.get("precision", ""),
+        "Processes": lambda r: str(r.get("processes", "")),
         "Time": lambda r: f"{r['seconds'] / 60:.0f} min",
         "Peak memory": lambda r: f"{r['peak_memory_mb'] / 1024:.1f} GiB",
         "Commit": lambda r: f"`{r['commit']}`" if r["commit"] else "not in a checkout",
@@ -72,7 +134,8 @@ def provenance(records: list[dict]) -> str:
         "Checksum of the data": lambda r: f"`{r['data']['checksum'][:12]}`",
     }
     header = ["", *(f"`{record['name']}`" for record in records)]
-    return table(header, [[name, *(value(record) for record in records)] for name, value in rows.items()])
+    filled = [[name, *(value(record) for record in records)] for name, value in rows.items()]
+    return table(header, [row for row in filled if any(row[1:])])
 
 
 def fill(text: str, runs: Path = RUNS) -> str:

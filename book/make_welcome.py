@@ -8,7 +8,7 @@ from pathlib import Path
 from skimage.transform import resize
 
 from spoco_lite import data
-from spoco_lite.evaluate import WITH_MASK, decode
+from spoco_lite.decoders import WITH_MASK, decode
 from spoco_lite.plot import embedding_rgb, match_colours, panels
 from spoco_lite.predict import embed
 from spoco_lite.runs import load_model, load_run

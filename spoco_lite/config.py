@@ -67,7 +67,7 @@ class Config:
     # How often the run looks at itself, in steps.
     log_every: int = 50
     validate_every: int = 500
-    decoder: dict = field(default_factory=dict)  # of the validation: changes to evaluate.DEFAULTS for whole images
+    decoder: dict = field(default_factory=dict)  # of the validation: changes to decoders.DEFAULTS for whole images
 
     def __post_init__(self):
         for name in ("size", "scale", "widths"):  # lists, where they come from a JSON file

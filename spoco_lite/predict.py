@@ -57,6 +57,7 @@ def segment_image(
     size: int | tuple[int, ...] | None = None,
     foreground: ArrayLike | None = None,
     consistent: bool | None = None,
+    embeddings: tuple[Tensor | None, Tensor] | None = None,
     **options,
 ) -> Tensor:
     """Labels ``(*S)``, int64, of one image ``(C, *S)``: 0 background, 1..K objects, in the size of the image.
@@ -72,6 +73,9 @@ def segment_image(
     consistent
         keep only the objects on which f and g agree (:func:`spoco_lite.clustering.consistency_clustering`).
         By default that is done where no foreground is given.
+    embeddings
+        of the image by f and by g, as :func:`embed` gives them at `size`, if they are there already; that by f may be
+        None where it is not needed, without `consistent`.
     options
         of the decoder, :func:`spoco_lite.clustering.segment` or ``consistency_clustering``.
 
@@ -87,13 +91,16 @@ def segment_image(
         raise ValueError(
             f"foreground: found size {np.shape(foreground)}, expected {shape}, that of the image"
         )
-    emb_g = embed(pair.g, image, size=size)
+    consistent = foreground is None if consistent is None else consistent
+    if embeddings is None:
+        embeddings = embed(pair.f, image, size=size) if consistent else None, embed(pair.g, image, size=size)
+    emb_f, emb_g = embeddings
     mask = None
     if foreground is not None:
         mask = torch.as_tensor(np.asarray(foreground), dtype=torch.bool, device=emb_g.device)
         mask = F.interpolate(mask[None, None].float(), emb_g.shape[1:], mode="nearest-exact")[0, 0] > 0
-    if foreground is None if consistent is None else consistent:
-        labels = consistency_clustering(embed(pair.f, image, size=size), emb_g, foreground=mask, **options)
+    if consistent:
+        labels = consistency_clustering(emb_f, emb_g, foreground=mask, **options)
     else:
         labels = segment(emb_g, foreground=mask, **options)
     labels = resize_labels(labels, shape)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .data import Sample
-from .evaluate import DEFAULTS, WHOLE_IMAGE, decode
+from .decoders import DEFAULTS, WHOLE_IMAGE, decode
 from .overlaps import overlaps
 from .unet import MomentumPair
 

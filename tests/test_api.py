@@ -19,6 +19,10 @@ PAGE = (Path(__file__).parents[1] / "book" / "api.md").read_text(encoding="utf-8
 INNER = {
     "__main__": None,  # the command line, with its own --help
     "data.command": None,
+    "checkpoint": None,  # what the loop of training is made of
+    "interrupts": None,
+    "processes": None,
+    "tile_labels": None,  # how the labels of tiles are joined
     "evaluate_command": None,
     "predict_command": None,
     "train_command": None,
@@ -34,6 +38,7 @@ INNER = {
     "data.vnc": {"read_slab"},
     "data.fetch": {"target", "source", "advice", "changed"},
     "augment": {"draw_windows", "look_through", "colour", "microscopy"},
+    "window": {"within"},
     "selection": {"mass_of", "draw_object_pixels", "embeddings_at", "pixel_numbers"},
     "regions": {"lifted_distances", "membership", "full_precision", "check_batch"},
     "points": {
@@ -54,6 +59,7 @@ INNER = {
 NO_EXAMPLE = {
     "the example of the function that returns it shows it": {
         "data.annotation": {"Cost", "Plan"},
+        "diagnostics": {"Diagnostics"},
         "losses": {"LossTerms"},
         "metrics": {"Match", "Evaluation"},
         "overlaps": {"Overlaps"},
@@ -62,7 +68,7 @@ NO_EXAMPLE = {
     "needs data that have to be fetched, a network, or a training": {
         **{f"data.{name}": {"read"} for name in ("bbbc038", "bbbc050", "cvppp", "ovules", "vnc")},
         "data.fetch": {"fetch"},
-        "evaluate": {"evaluate_run", "draw_examples"},
+        "evaluate": {"evaluate_run", "draw_examples", "score_all"},
         "train": {"train"},
     },
     "writes what ships, and takes a while": {"data.rosettes": {"write"}, "data.cells3d": {"write"}},

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from spoco_lite import data
 from spoco_lite.__main__ import main
-from spoco_lite.evaluate import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK
+from spoco_lite.decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK
+from spoco_lite.evaluate import evaluate_run
 
-TINY = "--size 32 --steps 4 --widths 4 8 --batch 2 --validation-images 1 --log-every 2".split()
+TINY = "--size 32 --steps 4 --widths 4 8 --batch 2 --held-out 1 --log-every 2".split()
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def test_record_holds_scores_of_every_validation_image_both_ways(folder):
     for label, scores in record["scores"].items():
         assert scores["split"] == "val"
         assert len({i["name"] for i in scores["images"]}) == 12, label
-        for key in ("sbd", "dic", "ap50"):
+        for key in ("sbd", "dic", "ap50", "ap", "are", "vi_split", "vi_merge"):
             assert scores["mean"][key] == pytest.approx(np.mean([i[key] for i in scores["images"]]), abs=1e-4)
     assert (folder / "examples.jpg").stat().st_size > 1000
 
@@ -36,7 +38,10 @@ def test_decoder_is_tuned_on_training_images_only(folder):
     record = json.loads((folder / "run.json").read_text())
     for way, tuning in record["tuning"].items():
         scored = {i["name"] for i in record["scores"][f"{way}, tuned decoder"]["images"]}
-        assert tuning["images"] and not scored & set(tuning["images"])
+        assert tuning["images"] == record["held_out"], "all else was trained on"
+        assert not scored & set(tuning["images"])
+        held_out = [s for s in data.load("rosettes", "train") if s.name in record["held_out"]]
+        assert tuning["objects"] == sum(len(np.unique(s.labels[s.labels > 0])) for s in held_out) > 0
         assert len(tuning["tried"]) == len(CANDIDATES[way])
         best = max(tuning["tried"], key=lambda t: t["sbd"])
         assert record["scores"][f"{way}, tuned decoder"]["decoder"] == best["decoder"]
@@ -55,7 +60,7 @@ def test_finished_run_is_not_trained_again(folder, capsys):
         (["train", "RUN", "--dataset", "tulips"], ["tulips", "rosettes", "cvppp"]),
         (["train", "RUN", "--fraction", "0"], ["fraction", "found 0"]),
         (["evaluate", "no-such-run"], ["no-such-run", "run.json"]),
-        (["evaluate", "RUN", "--split", "vall"], ["vall", "train, val, test"]),
+        (["evaluate", "RUN", "--split", "train"], ["train", "val or test"]),
     ],
 )
 def test_wrong_input_is_answered_in_one_line(folder, tmp_path, capsys, arguments, words):
@@ -65,3 +70,8 @@ def test_wrong_input_is_answered_in_one_line(folder, tmp_path, capsys, arguments
     assert message.startswith("error: ")
     for word in words:
         assert word in message
+
+
+def test_unknown_split_names_the_known_ones(folder):
+    with pytest.raises(ValueError, match="'vall'.*train, val, test"):
+        evaluate_run(folder, split="vall", progress=False)

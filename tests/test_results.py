@@ -25,14 +25,33 @@ RECORD = {
     "peak_memory_mb": 1536, "curve": [],
     "scores": {"in the mask": {"split": "val", "mean": MEAN, "images": [{}, {}]}},
 }  # fmt: skip
+NEWER = RECORD | {
+    "name": "embryos-25", "held_out": ["Emb01", "Emb02"], "kept": {"step": 1500, "score": 0.8},
+    "precision": "bfloat16", "processes": 2, "scored_commit": "0123456789ab",
+    "config": RECORD["config"] | {"size": [24, 64, 64], "crop": True, "fraction": 0.25, "widths": [16, 32],
+                                  "embedding_dim": 8},
+    "data": RECORD["data"] | {"dataset": "bbbc050", "objects": 500, "annotated_objects": 125,
+                              "held_out_objects": 60},
+    "tuning": {"whole image": {"images": ["Emb01", "Emb02"], "objects": 60, "tried": []}},
+    "scores": {
+        f"whole image, {kind} decoder": {
+            "split": "test", "images": [{}],
+            "mean": MEAN | {"ap": 0.4, "are": 0.125, "vi_split": 0.25, "vi_merge": 1.5},
+        } for kind in ("default", "tuned")
+    },
+}  # fmt: skip
+
+
+def write(folder: Path, **records: dict) -> Path:
+    for name, record in records.items():
+        (folder / name).mkdir()
+        (folder / name / "run.json").write_text(json.dumps(record))
+    return folder
 
 
 @pytest.fixture
 def runs(tmp_path) -> Path:
-    for name, record in {"scored": RECORD, "unscored": RECORD | {"name": "fresh", "scores": {}}}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text(json.dumps(record))
-    return tmp_path
+    return write(tmp_path, scored=RECORD, unscored=RECORD | {"name": "fresh", "scores": {}})
 
 
 def test_readme_is_up_to_date():
@@ -65,4 +84,53 @@ def test_provenance_has_a_column_per_run(runs):
     filled = make_results.fill(TEXT.replace("results:", "provenance:"), runs)
     assert "| Steps | 2000; 3500 were planned until step 800 |" in filled
     for row in ("|  | `leaves-10` |", "| Time | 60 min |", "| Peak memory | 1.5 GiB |"):
+        assert row in filled
+    for absent in ("Precision", "Processes", "Kept", "Held out"):
+        assert absent not in filled, "no record has it"
+
+
+def test_newer_records_have_more_columns(tmp_path):
+    filled = make_results.fill(TEXT, write(tmp_path, embryos=NEWER))
+    header = (
+        "| Run | Objects labelled | Objects to choose | Kept step | Scored | SBD | DiC | abs. DiC | AP | mean AP | ARE "
+        "| VI split | VI merge |"
+    )
+    assert "**bbbc050, split test, 1 image**" in filled and header in filled
+    scores = "0.750 | -1.2 | 2.2 | 0.500 | 0.400 | 0.125 | 0.250 | 1.500 |"
+    for kind in ("default", "tuned"):  # the objects held out chose weights and decoder, and are counted once
+        assert f"| `embryos-25` | 125 of 560 | 60 | 1500 | whole image, {kind} decoder | {scores}" in filled
+
+
+def test_without_images_held_out_only_the_tuned_decoder_costs_labels(tmp_path):
+    data = NEWER["data"] | {"held_out_objects": 0}
+    filled = make_results.fill(TEXT, write(tmp_path, embryos=NEWER | {"data": data, "held_out": [], "kept": None}))
+    assert "| `embryos-25` | 125 of 500 | 0 | whole image, default decoder |" in filled
+    assert "| `embryos-25` | 125 of 500 | 60 | whole image, tuned decoder |" in filled
+
+
+def test_columns_that_a_row_lacks_are_left_out_of_its_table_alone(tmp_path):
+    old = RECORD | {"data": RECORD["data"] | {"dataset": "bbbc050"}}
+    old["scores"] = {"whole image, default decoder": old["scores"]["in the mask"] | {"split": "test", "images": [{}]}}
+    filled = make_results.fill(TEXT, write(tmp_path, new=NEWER, old=old, other=RECORD))
+    first, second = filled.split("**cvppp, split val, 2 images**")
+    for table in (first, second):
+        assert "| Run | Objects labelled | Scored | SBD | DiC | abs. DiC | AP |\n" in table
+    (tmp_path / "old" / "run.json").unlink()
+    first, second = make_results.fill(TEXT, tmp_path).split("**cvppp, split val, 2 images**")
+    assert "VI merge" in first and "VI merge" not in second
+
+
+def test_provenance_of_old_and_new_records_side_by_side(tmp_path):
+    filled = make_results.fill(TEXT.replace("results:", "provenance:"), write(tmp_path, a=RECORD, b=NEWER))
+    for row in (
+        "|  | `leaves-10` | `embryos-25` |",
+        "| Held out |  | 2 images |",
+        "| Objects labelled | 10% | 25% |",
+        "| Image size | 256 px | 24 x 64 x 64 voxels, windows |",
+        "| Network |  | 16 32 |",
+        "| Kept |  | those of step 1500 |",
+        "| Precision |  | bfloat16 |",
+        "| Processes |  | 2 |",
+        "| Commit of the scores | not in a checkout | `0123456789ab` |",
+    ):
         assert row in filled
