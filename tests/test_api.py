@@ -38,6 +38,7 @@ INNER = {
     "data.vnc": {"read_slab"},
     "data.fetch": {"target", "source", "advice", "changed"},
     "augment": {"draw_windows", "look_through", "colour", "microscopy"},
+    "stream": {"blocks"},
     "window": {"within"},
     "selection": {"mass_of", "draw_object_pixels", "embeddings_at", "pixel_numbers"},
     "regions": {"lifted_distances", "membership", "full_precision", "check_batch"},

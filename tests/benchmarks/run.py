@@ -14,6 +14,7 @@ import bench_decoding
 import bench_loss
 import bench_metrics
 import bench_step
+import bench_tiles
 import torch
 
 from spoco_lite.runs import provenance, write_json
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "step": bench_step.step,
     "prediction": bench_step.prediction,
     "decoding": bench_decoding.decoding,
+    "tiles": bench_tiles.tiles,
     "subsample": bench_decoding.subsample,
 }
 FOLDER = Path(__file__).parents[2] / "data" / "benchmarks"
