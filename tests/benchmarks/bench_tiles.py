@@ -24,7 +24,7 @@ from spoco_lite.stream import LazyImage, statistics
 from spoco_lite.tiles import segment_tiles
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
-SHAPE, TILE, WHOLE = (256, 512, 512), (128, 192, 192), (96, 160, 160)
+SHAPE, TILE, WHOLE = (256, 512, 512), (128, 128, 128), (96, 160, 160)
 WIDTHS, DIM, DIGITS = (8, 16, 32, 64), 8, 3
 
 
