@@ -1,5 +1,7 @@
 """The networks, the loss and the optimiser of a run, and one step of training."""
 
+import inspect
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,8 @@ from .losses import LossTerms, SpocoLoss
 from .runs import build_pair
 from .schedule import schedule
 
+# The fields of the configuration that are arguments of the loss.
+OF_LOSS = ("delta_var", "delta_dist", "kernel_threshold", "max_anchors", "consistency", "unlabeled_push")
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
@@ -18,6 +22,7 @@ class Learner:
     """f, its momentum average g, and what a step does to them. The same step everywhere, on one process or several.
 
     ``max_objects`` is the largest label of a batch; None counts the objects in each step, which waits for the device.
+    Raises ValueError for loss options that the loss does not have, or that are fields of the configuration.
 
     >>> learner = Learner(Config(batch=2, widths=(4, 8)), max_objects=1)
     >>> views, labels = torch.rand(2, 2, 3, 16, 16), torch.ones(2, 16, 16, dtype=torch.int64)
@@ -42,16 +47,11 @@ class Learner:
         pair = build_pair(config.plain()).to(self.device, memory_format=self.flat)
         self.pair = processes.with_common_statistics(pair)
         self.net = processes.in_parallel(torch.compile(self.pair.f) if compiled else self.pair.f)
-        self.loss = SpocoLoss(
-            delta_var=config.delta_var,
-            delta_dist=config.delta_dist,
-            kernel_threshold=config.kernel_threshold,
-            max_anchors=config.max_anchors,
-            consistency=config.consistency,
-            unlabeled_push=config.unlabeled_push,
-            max_objects=max_objects,
-            **config.loss_options,
-        )
+        options = {name: getattr(config, name) for name in OF_LOSS}
+        unknown = set(config.loss_options) - (set(inspect.signature(SpocoLoss).parameters) - {*OF_LOSS, "max_objects"})
+        if unknown:
+            raise ValueError(f"loss_options: found {', '.join(sorted(unknown))}; SpocoLoss lists what there is")
+        self.loss = SpocoLoss(**options, max_objects=max_objects, **config.loss_options)
         self.optimizer = OPTIMIZERS[config.optimizer](
             self.pair.f.parameters(),
             lr=config.learning_rate,

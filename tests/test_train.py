@@ -453,3 +453,29 @@ def test_a_run_keeps_its_annotation_plan(tmp_path):
 def test_images_that_the_loop_cannot_take(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         train.Training(dataclasses.replace(TINY, **options), tmp_path)
+
+
+def test_a_compiled_network_trains_alike(tmp_path, monkeypatch):
+    """Through the compiler's first half; the second, which writes kernels, needs a minute and a C++ compiler."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    plain, compiled = (Training(TINY, tmp_path / str(c), device="cpu", compiled=c) for c in (False, True))
+    assert compiled.net is not compiled.pair.f
+    for training in (plain, compiled):
+        training.precision = "float32"
+        training.train_step(training.draw(0))
+    for name, value in plain.pair.state_dict().items():
+        torch.testing.assert_close(compiled.pair.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_an_option_of_the_loss_reaches_it_and_adam_takes_the_place_of_adamw(tmp_path):
+    config = dataclasses.replace(TINY, loss_options={"anchor": "pixel", "regularizer": 0.5}, optimizer="adam")
+    training = Training(config, tmp_path, device="cpu")
+    assert training.loss.options["instance"]["anchor"] == "pixel"
+    assert training.loss.weights["regularizer"] == 0.5
+    assert type(training.optimizer) is torch.optim.Adam
+
+
+@pytest.mark.parametrize("name", ["anchors", "delta_var", "max_objects"])
+def test_an_option_that_the_loss_does_not_have_is_named(tmp_path, name):
+    with pytest.raises(ValueError, match=f"loss_options: found {name}"):
+        Training(dataclasses.replace(TINY, loss_options={name: 1}), tmp_path)
