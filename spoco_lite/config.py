@@ -91,7 +91,7 @@ class Config:
 
     @property
     def ndim(self) -> int:
-        """Axes of the images: 2 or 3."""
+        """How many axes the images have, 2 or 3."""
         return 2 if isinstance(self.size, int) else len(self.size)
 
     @property

@@ -2,7 +2,7 @@
 
 The image is cut into equal tiles. The part that is decoded of each is a little larger, so that neighbours overlap; and
 what the network sees is larger still (:mod:`spoco_lite.window`). An object of one tile and one of its neighbour are the
-same if they are mostly the same pixels where the two overlap (:mod:`spoco_lite.tile_labels`).
+same if they are mostly the same pixels where the two overlap (``tile_labels.py``).
 """
 
 import hashlib

@@ -255,7 +255,7 @@ def train(
 ) -> dict:
     """Train a run to its end, or go on with one that was stopped; returns its record.
 
-    Started by ``torchrun``, the processes share each batch. ``compiled`` runs f through :func:`torch.compile`.
+    Started by ``torchrun``, the processes share each batch. ``compiled`` runs f through ``torch.compile``.
     """
     with processes.joined():
         return Training(config, folder, device=device, compiled=compiled).run(progress=progress)
