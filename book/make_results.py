@@ -113,6 +113,7 @@ def provenance(records: list[dict]) -> str:
         ),
         "Held out": lambda r: count(len(r["held_out"]), "image") if r.get("held_out") else "",
         "Objects labelled": asked,
+        "Background labelled": lambda r: r["config"].get("background", ""),
         "Image size": image_size,
         "Network": lambda r: " ".join(map(str, r["config"].get("widths", ()))),
         "Embedding": lambda r: str(r["config"].get("embedding_dim", "")),
