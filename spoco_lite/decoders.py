@@ -95,15 +95,14 @@ class Decoding:
         return split_pieces(self._labels[key], pieces) if pieces else self._labels[key]
 
     def _segmented(self, decoder: dict, masked: bool) -> np.ndarray:
-        sample, options = self.sample, dict(decoder)
-        common = {key: options.pop(key) for key in OF_SEGMENTATION if key in options}
+        sample, common = self.sample, arguments(decoder)
         common["foreground"] = sample.foreground if masked else None
-        cluster = partial(CLUSTERERS[options.pop("cluster")], **options)
+        cluster = common.pop("cluster")
         if self.size is None and sample.labels.size > IN_ONE_PIECE:
             return segment_tiles(self.pair, sample.image, cluster=cluster, progress=False, **common)
 
         def remembered(points: Tensor) -> Tensor:
-            key = masked, common["consistent"], cluster.func, *options.items()
+            key = masked, common["consistent"], cluster.func, *cluster.keywords.items()
             if key not in self._clusters:
                 self._clusters[key] = cluster(points)
             return self._clusters[key]
@@ -113,6 +112,18 @@ class Decoding:
             self.pair, sample.image, size=self.size, embeddings=embeddings, cluster=remembered, **common
         )
         return labels.cpu().numpy()
+
+
+def arguments(decoder: dict) -> dict:
+    """A decoder, all but its ``pieces``, as arguments of ``segment_image`` and of ``segment_tiles``.
+
+    >>> found = arguments({"cluster": "mean_shift", "bandwidth": 0.75, "consistent": True, "pieces": 50})
+    >>> found["cluster"].keywords, found["consistent"], "pieces" in found
+    ({'bandwidth': 0.75}, True, False)
+    """
+    options = {key: value for key, value in decoder.items() if key != "pieces"}
+    found = {key: options.pop(key) for key in OF_SEGMENTATION if key in options}
+    return found | {"cluster": partial(CLUSTERERS[options.pop("cluster")], **options)}
 
 
 def split_pieces(labels: np.ndarray, min_size: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
 from .data.files import SUFFIXES, as_labels, open_array, read_array
-from .decoders import CLUSTERERS, DEFAULTS, OF_SEGMENTATION, WHOLE_IMAGE, WITH_MASK
+from .decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK, arguments, split_pieces
 from .evaluate import SCORES
 from .metrics import evaluate
 from .plot import match_colours, panels
@@ -26,6 +26,7 @@ from .predict import segment_image
 from .runs import load_model, load_run, prediction_size, run_folder, write_json
 from .stream import LazyImage
 from .tiles import TILE, segment_tiles
+from .unet import MomentumPair
 
 BIG = 1 << 22
 """Pixels from which an image goes through tiles: 2048 x 2048, or 161 x 161 x 161."""
@@ -103,7 +104,7 @@ def _predict(parsed: argparse.Namespace) -> int:
             else:
                 image = LazyImage(path, ndim=pair.f.ndim, key=parsed.key)
                 mask = _partner(masks, name, parsed.mask, "mask") if parsed.mask else None
-                _segment(pair, image, mask, target, size=size, tile=parsed.tile, **_options(decoder))
+                _segment(pair, image, mask, target, decoder, size=size, tile=parsed.tile)
             truth = None
             if parsed.labels:
                 file = _partner(labels, name, parsed.labels, "label map")
@@ -128,9 +129,11 @@ def _predict(parsed: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def _segment(pair, image: LazyImage, mask: Path | None, target: Path, *, size, tile: int | None, **options) -> None:
+def _segment(
+    pair: MomentumPair, image: LazyImage, mask: Path | None, target: Path, decoder: dict, *, size, tile: int | None
+) -> None:
     """Write the label map of an image, whole or not at all; uint16, or uint32 in tiles and from 65,536 objects on."""
-    shape = image.shape[1:]
+    shape, options, pieces = image.shape[1:], arguments(decoder), decoder.get("pieces")
     foreground = None if mask is None else open_array(mask)
     temporary = target.with_suffix(".part")
     write = partial(
@@ -141,6 +144,8 @@ def _segment(pair, image: LazyImage, mask: Path | None, target: Path, *, size, t
         metadata={"axes": "ZYX"[-len(shape) :]},
     )
     if size is None and np.prod(shape) > (BIG if tile is None else tile ** len(shape)):
+        if pieces:
+            raise ValueError("--decoder tuned: looks at connected pieces, which tiles cannot; take the default")
         folder = target.with_suffix(".tiles")
         folder.mkdir(exist_ok=True)
         out = open_memmap(folder / "labels.npy", mode="w+", dtype=np.uint32, shape=shape)
@@ -152,6 +157,7 @@ def _segment(pair, image: LazyImage, mask: Path | None, target: Path, *, size, t
         foreground = None if foreground is None else np.asarray(foreground[...]) > 0
         labels = segment_image(pair, image[...], size=size, foreground=foreground, **options).cpu().numpy()
         labels = relabel_sequential(labels)[0]  # the mask may have taken an object away
+        labels = split_pieces(labels, pieces) if pieces else labels
         write(labels.astype(np.uint16 if labels.max() < 1 << 16 else np.uint32))
         temporary.replace(target)
 
@@ -196,14 +202,6 @@ def _decoder(record: dict, which: str, way: str) -> dict:
             f"--decoder tuned: the run's record has none for '{way}'; run `evaluate` on it, or take the default"
         )
     return record["tuning"][way]["tried"][0]["decoder"]
-
-
-def _options(decoder: dict) -> dict:
-    """A decoder as options of segment_image and segment_tiles."""
-    options = dict(decoder)
-    clusterer, consistent = CLUSTERERS[options.pop("cluster")], options.pop("consistent")
-    given = {key: options.pop(key) for key in OF_SEGMENTATION if key in options}
-    return {"cluster": partial(clusterer, **options), "consistent": consistent, **given}
 
 
 def _files(path: Path) -> dict[str, Path]:

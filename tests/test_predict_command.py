@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import shutil
 
 import h5py
 import numpy as np
@@ -10,13 +11,23 @@ import tifffile
 import torch
 import zarr
 from PIL import Image
+from skimage.measure import label
 
 from spoco_lite import predict_command, tiles
 from spoco_lite.config import Config
 from spoco_lite.data import rosettes
+from spoco_lite.decoders import WHOLE_IMAGE
 from spoco_lite.metrics import evaluate
 from spoco_lite.predict import segment_image
-from spoco_lite.runs import build_pair, load_model, save_weights, write_json
+from spoco_lite.runs import (
+    build_pair,
+    load_model,
+    load_run,
+    recorded_runs,
+    run_folder,
+    save_weights,
+    write_json,
+)
 
 
 def predict(*arguments) -> int:
@@ -190,3 +201,20 @@ def test_a_missing_label_map_is_said_and_the_image_segmented(plants, tmp_path, c
     assert f"no label map named {files[1].stem}" in capsys.readouterr().err
     assert len(list((tmp_path / "out").glob("*.tif"))) == 3
     assert len(rows(tmp_path / "out" / "scores.csv")) == 2  # one image, and the mean
+
+
+@pytest.mark.parametrize("name", recorded_runs())
+def test_the_tuned_decoder_of_every_recorded_run_can_be_used(name, plants, tmp_path):
+    assert predict(name, plants / "images", tmp_path / "out", "--decoder", "tuned") == 0
+
+
+def test_a_decoder_that_makes_an_object_of_each_connected_piece(plants, tmp_path):
+    decoder = {"cluster": "mean_shift", "consistent": False, "min_size": 1, "pieces": 9}
+    shutil.copytree(run_folder("cvppp-100"), tmp_path / "run")
+    record = load_run("cvppp-100") | {"tuning": {WHOLE_IMAGE: {"tried": [{"decoder": decoder}]}}}
+    write_json(tmp_path / "run" / "run.json", record)
+    assert predict(tmp_path / "run", plants / "images", tmp_path / "out", "--decoder", "tuned") == 0
+    for path in (tmp_path / "out").glob("*.tif"):
+        labels = tifffile.imread(path)
+        assert label(labels, connectivity=1).max() == labels.max() > 0
+        assert np.bincount(labels.ravel()).min() >= 9
