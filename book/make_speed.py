@@ -66,6 +66,24 @@ def volume(rows: list[dict]) -> str:
     return table(header, body)
 
 
+def tiles(rows: list[dict]) -> str:
+    header = ["Segmented", "Voxels", "Time", "Memory of the process", "AP50", "Objects"]
+    return table(
+        header,
+        [
+            [
+                f"in {r['what']}",
+                r["voxels"],
+                f"{r['seconds'] / 60:.0f} min",
+                f"{r['peak_gib']:.2f} GiB",
+                f"{r['ap50']:.3f}",
+                f"{r['objects']}, found {r['objects'] + r['difference_in_count']}",
+            ]
+            for r in rows
+        ],
+    )
+
+
 def metrics(rows: list[dict]) -> str:
     return table(["Scoring", "Time"], [[r["what"], seconds(r["seconds"])] for r in rows])
 
@@ -141,7 +159,7 @@ def machine(records: list[dict]) -> str:
     return table(["Benchmark", "Machine", "Threads", "Versions", "Commit", "Date"], body)
 
 
-MAKERS = (loss, memory, decoding, subsample, volume, metrics, augment, step, prediction)
+MAKERS = (loss, memory, decoding, subsample, volume, tiles, metrics, augment, step, prediction)
 TABLES = {f.__name__: f for f in MAKERS}
 
 
