@@ -35,6 +35,8 @@ class Config:
     # The views (augment.two_views).
     size: int | tuple[int, ...] = 256  # in pixels; one number: a square; three: a volume, and a 3D network
     crop: bool = False  # views are windows of images in their own resolution; else of images brought to `size`
+    zoom: tuple[float, ...] | None = None  # with crop: images are first brought to this share of their own size,
+    # along each axis; prediction does the same. So a window shows more of a volume. None leaves them as they are.
     scale: tuple[float, float] | None = None  # None: 70 to 100% of the image's area; in crops 0.8 to 1.25
     symmetry: str = "plane"
     photometry: str = "colour"
@@ -70,7 +72,7 @@ class Config:
     decoder: dict = field(default_factory=dict)  # of the validation: changes to decoders.DEFAULTS for whole images
 
     def __post_init__(self):
-        for name in ("size", "scale", "widths"):  # lists, where they come from a JSON file
+        for name in ("size", "zoom", "scale", "widths"):  # lists, where they come from a JSON file
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, known in CHOICES.items():
@@ -88,6 +90,12 @@ class Config:
             raise ValueError(f"crop: a size of three axes, {self.size}, needs crop=True; volumes are not resized")
         if not self.crop and not isinstance(self.size, int):
             raise ValueError(f"size: found {self.size}; without crop give one number, the side of a square")
+        if self.zoom is not None and not self.crop:
+            raise ValueError(f"zoom: found {self.zoom}; it needs crop=True, else `size` says how large images become")
+        if self.zoom is not None and (len(self.zoom) != len(sizes) or not 0 < min(self.zoom) <= max(self.zoom) <= 4):
+            raise ValueError(f"zoom: found {self.zoom}; give a share for each of {len(sizes)} axes, above 0, at most 4")
+        if self.zoom is not None:  # whole numbers, as they are written at times, would mean pixels
+            object.__setattr__(self, "zoom", tuple(map(float, self.zoom)))
 
     @property
     def ndim(self) -> int:

@@ -12,7 +12,7 @@ from skimage.measure import label
 from torch import Tensor
 
 from .clustering import hdbscan_clusters, mean_shift
-from .data import Sample
+from .data import Sample, Size
 from .predict import embed, segment_image
 from .tiles import segment_tiles
 from .unet import MomentumPair
@@ -65,7 +65,7 @@ class Decoding:
     [(32, 32), (32, 32)]
     """
 
-    def __init__(self, pair: MomentumPair, sample: Sample, *, size: int | tuple[int, ...] | None):
+    def __init__(self, pair: MomentumPair, sample: Sample, *, size: Size | None):
         self.pair, self.sample, self.size = pair, sample, size
         self._clusters: dict[tuple, Tensor] = {}
         self._labels: dict[tuple, np.ndarray] = {}
@@ -141,7 +141,7 @@ def split_pieces(labels: np.ndarray, min_size: int) -> np.ndarray:
 
 
 def decode(
-    pair: MomentumPair, sample: Sample, decoder: dict, *, size: int | tuple[int, ...] | None, masked: bool
+    pair: MomentumPair, sample: Sample, decoder: dict, *, size: Size | None, masked: bool
 ) -> np.ndarray:
     """Labels ``(*S)`` of a sample by one decoder; arguments and errors as of :class:`Decoding`.
 

@@ -9,7 +9,7 @@ import torch
 from tqdm.auto import tqdm
 
 from . import data
-from .data import Sample
+from .data import Sample, Size
 from .data.paths import shipped
 from .decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK, Decoding
 from .metrics import evaluate
@@ -34,7 +34,7 @@ def score(
     samples: Sequence[Sample],
     decoder: dict,
     *,
-    size: int | tuple[int, ...] | None,
+    size: Size | None,
     masked: bool,
     progress: bool = True,
 ) -> dict:
@@ -53,7 +53,7 @@ def score_all(
     samples: Sequence[Sample],
     decoders: Sequence[tuple[dict, bool]],
     *,
-    size: int | tuple[int, ...] | None,
+    size: Size | None,
     progress: bool = True,
 ) -> list[dict]:
     """As :func:`score` for each ``(decoder, masked)``; an image is read and embedded once."""
@@ -78,7 +78,7 @@ def tune(
     pair: MomentumPair,
     samples: Sequence[Sample],
     *,
-    size: int | tuple[int, ...] | None,
+    size: Size | None,
     masked: bool,
     progress: bool = True,
 ) -> dict:
@@ -91,7 +91,8 @@ def tune(
     >>> len(tuning["tried"]), sorted(tuning["tried"][0])
     (8, ['ap50', 'decoder', 'dic', 'sbd'])
     """
-    samples = [centre(s, TUNING_WINDOW) if size is None else s for s in samples]
+    if not isinstance(size, int):  # windows of volumes, which can be large
+        samples = [centre(s, TUNING_WINDOW) for s in samples]
     decoders = [(decoder, masked) for decoder in CANDIDATES[WITH_MASK if masked else WHOLE_IMAGE]]
     tried = [
         {"decoder": scored["decoder"]} | {key: scored["mean"][key] for key in ("sbd", "dic", "ap50")}

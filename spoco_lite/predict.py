@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from .augment import standardize
 from .clustering import consistency_clustering, segment
+from .data.sample import Size, resize_images, size_after
 from .unet import MomentumPair
 
 LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
 @torch.no_grad()
-def embed(net: nn.Module, image: ArrayLike, *, size: int | tuple[int, ...] | None = None) -> Tensor:
+def embed(net: nn.Module, image: ArrayLike, *, size: Size | None = None) -> Tensor:
     """Embeddings ``(E, *S)`` of one image ``(C, *S)``, float32, on the network's device.
 
     Parameters
@@ -24,8 +25,8 @@ def embed(net: nn.Module, image: ArrayLike, *, size: int | tuple[int, ...] | Non
     image
         ``(C, *S)``, values in [0, 1], any size. It is standardised here, as in training.
     size
-        the image is brought to this size first (one number: for each axis) and the embeddings come in it: a
-        network knows objects of the size that it saw in training.
+        the image is brought to this size first (:func:`spoco_lite.data.sample.size_after`) and the embeddings come
+        in it: a network knows objects of the size that it saw in training.
 
     Example
     -------
@@ -40,9 +41,7 @@ def embed(net: nn.Module, image: ArrayLike, *, size: int | tuple[int, ...] | Non
     if not torch.isfinite(images).all():
         raise ValueError("image: holds NaN or infinity; repair it first (numpy.nan_to_num)")
     if size is not None:
-        axes = images.ndim - 2
-        size = (size,) * axes if isinstance(size, int) else tuple(size)
-        images = F.interpolate(images, size, mode=LINEAR[axes], antialias=axes == 2)
+        images = resize_images(images, size_after(images.shape[2:], size))
     training = net.training
     try:
         return net.eval()(standardize(images))[0]
@@ -54,7 +53,7 @@ def segment_image(
     pair: MomentumPair,
     image: ArrayLike,
     *,
-    size: int | tuple[int, ...] | None = None,
+    size: Size | None = None,
     foreground: ArrayLike | None = None,
     consistent: bool | None = None,
     embeddings: tuple[Tensor | None, Tensor] | None = None,

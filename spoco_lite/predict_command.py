@@ -87,7 +87,9 @@ def _predict(parsed: argparse.Namespace) -> int:
     decoder = _decoder(record, parsed.decoder, WITH_MASK if parsed.mask else WHOLE_IMAGE)
     size = prediction_size(record["config"])
     if parsed.tile is not None and size is not None:
-        raise ValueError(f"--tile: {parsed.run} brings images to {size} pixels; only runs with crop=True take tiles")
+        raise ValueError(
+            f"--tile: {parsed.run} brings images to {size}; only runs with crop and without zoom take tiles"
+        )
     output.mkdir(parents=True, exist_ok=True)
     weights = hashlib.sha256((run_folder(parsed.run) / "weights.safetensors").read_bytes()).hexdigest()
     _same_settings(

@@ -35,6 +35,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .data.paths import shipped
+from .data.sample import Size
 from .unet import EmbeddingUNet, MomentumPair
 
 
@@ -163,17 +164,19 @@ def build_pair(config: dict) -> MomentumPair:
     return MomentumPair(net, momentum=config["momentum"])
 
 
-def prediction_size(config: dict) -> int | tuple[int, ...] | None:
-    """The size in pixels that images are brought to before the networks see them.
+def prediction_size(config: dict) -> Size | None:
+    """The size that images are brought to before the networks see them: pixels, or shares of their own size.
 
     None leaves them in their own resolution: the run was trained on windows of them.
 
     >>> prediction_size({"size": 256}), prediction_size({"size": [24, 64, 64], "crop": True})
     (256, None)
+    >>> prediction_size({"size": [24, 64, 64], "crop": True, "zoom": [1.0, 0.5, 0.5]})
+    (1.0, 0.5, 0.5)
     """
     if config.get("crop", False):
-        return None
-    return config["size"] if isinstance(config["size"], int) else tuple(config["size"])
+        return tuple(config["zoom"]) if config.get("zoom") else None
+    return config["size"]
 
 
 def load_model(name: str | Path) -> MomentumPair:

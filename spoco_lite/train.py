@@ -47,7 +47,7 @@ class Training(Learner):
         if config.batch % processes.count():
             raise ValueError(f"batch: {config.batch} images cannot be shared by {processes.count()} processes")
         # Images that are brought to a size keep some more, so that crops of 70% of the area keep their detail.
-        size = None if config.crop else round(config.size * 1.25)
+        size = config.zoom if config.crop else round(config.size * 1.25)
         split = list(data.load(config.dataset, "train", size=size, **config.data_options))
         for sample in split:
             check_sample(sample, config)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from .config import Config
 from .train import train
 
-SEVERAL = {"size": "+", "widths": "+", "scale": 2}  # how many numbers an option takes, where it is not one
+SEVERAL = {"size": "+", "widths": "+", "zoom": "+", "scale": 2}  # how many numbers an option takes, where it is not one
 PAIRS = {  # fields that hold several options of something else
     "data_options": ("--data-option", "of the data set's reader, such as path=leaves or background=0"),
     "loss_options": ("--loss-option", "of SpocoLoss, such as anchor=pixel"),
@@ -55,7 +55,7 @@ def field_type(name: str) -> type:
     >>> field_type("steps"), field_type("scale"), field_type("dataset")
     (<class 'int'>, <class 'float'>, <class 'str'>)
     """
-    kinds = {"number": int, "size": int, "widths": int, "scale": float}
+    kinds = {"number": int, "size": int, "widths": int, "zoom": float, "scale": float}
     return kinds.get(name) or next(f.type for f in dataclasses.fields(Config) if f.name == name)
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from .data import Sample
+from .data import Sample, Size
 from .decoders import DEFAULTS, WHOLE_IMAGE, decode
 from .overlaps import overlaps
 from .unet import MomentumPair
@@ -13,7 +13,7 @@ from .unet import MomentumPair
 
 @torch.no_grad()
 def validate(
-    pair: MomentumPair, samples: list[Sample], *, size: int | None, decoder: dict | None = None
+    pair: MomentumPair, samples: list[Sample], *, size: Size | None, decoder: dict | None = None
 ) -> dict[str, float]:
     """Mean :func:`score_of` of whole images, segmented by g (``score_g``) and by f (``score_f``).
 

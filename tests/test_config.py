@@ -26,11 +26,22 @@ from spoco_lite.schedule import schedule
         ("size", (8, 0, 8), "size: found"),
         ("size", (8, 8, 8), "needs crop=True"),
         ("size", (8, 8), "without crop give one number"),
+        ("zoom", (0.5, 0.5), "zoom: found \\(0.5, 0.5\\); it needs crop=True"),
     ],
 )
 def test_a_value_that_no_run_can_have(field, value, message):
     with pytest.raises(ValueError, match=message):
         Config(**{field: value})
+
+
+@pytest.mark.parametrize("zoom", [(0.5, 0.5), (1, 0, 0.5), (1, 0.5, 5), ()])
+def test_a_zoom_that_no_run_can_have(zoom):
+    with pytest.raises(ValueError, match="zoom: found .* give a share for each of 3 axes, above 0, at most 4"):
+        Config(size=(8, 8, 8), crop=True, zoom=zoom)
+
+
+def test_a_zoom_is_a_share_even_if_it_was_written_as_a_whole_number():
+    assert [type(z) for z in Config(size=(8, 8, 8), crop=True, zoom=[1, 1, 2]).zoom] == [float] * 3
 
 
 @pytest.mark.parametrize("name", recorded_runs())
@@ -53,13 +64,14 @@ def test_no_option_gives_the_defaults():
 
 def test_options_of_all_kinds():
     config = parsed(
-        "--size 24 64 64 --crop --scale 0.9 1.1 --widths 8 16 --number 5 --data-option target=cells "
+        "--size 24 64 64 --crop --zoom 1 0.5 0.5 --scale 0.9 1.1 --widths 8 16 --number 5 --data-option target=cells "
         "--data-option path=a=b --loss-option anchor=pixel --loss-option regularizer=0.1 --learning-rate 1e-4 "
         "--optimizer adam"
     )
     assert config == Config(
         size=(24, 64, 64),
         crop=True,
+        zoom=(1.0, 0.5, 0.5),
         scale=(0.9, 1.1),
         widths=(8, 16),
         number=5,

@@ -129,6 +129,33 @@ def test_resized_image_and_labels_stay_aligned(plants):
         assert centre == pytest.approx((rows.mean(), columns.mean()), abs=0.5)
 
 
+@pytest.mark.parametrize("size", [(8, 12, 10), (5, 30, 7), (16, 24, 40), (0.5, 0.5, 0.5), (1.0, 0.4, 2.0)])
+def test_resized_volumes_stay_aligned_and_keep_their_mean(size):
+    labels = np.zeros((8, 24, 20), np.int64)
+    labels[2:6, 8:20, 4:12] = 1
+    s = resize(data.Sample((labels[None] > 0).astype(np.float32), labels, "block"), size)
+    shape = size if isinstance(size[0], int) else tuple(round(n * z) for n, z in zip(labels.shape, size))
+    assert s.image.shape[1:] == s.labels.shape == shape
+    assert s.image.mean() == pytest.approx((labels > 0).mean(), rel=0.1)  # blocks overlap where a size is no divisor
+    for axis, n in enumerate(shape):
+        others = tuple({0, 1, 2} - {axis})
+        of_image, of_labels = (m.sum(others) / m.sum() @ (np.arange(n) + 0.5) / n for m in (s.image[0], s.labels))
+        assert of_image == pytest.approx(of_labels, abs=0.5 / n)
+
+
+def test_a_finer_pattern_than_the_new_voxels_becomes_grey():
+    """Not every fourth voxel, which would be one stripe or the other."""
+    image = np.zeros((1, 4, 32, 32), np.float32)
+    image[..., ::2] = 1
+    small = resize(data.Sample(image, np.zeros(image.shape[1:], np.int64), "stripes"), (1.0, 0.25, 0.25))
+    assert small.image.shape == (1, 4, 8, 8) and np.allclose(small.image, 0.5)
+
+
+def test_a_share_for_each_axis_is_asked_for():
+    with pytest.raises(ValueError, match="rosette000: size: found .* the image has 2 axes"):
+        data.load("rosettes", "train", size=(1.0, 0.5, 0.5))[0]
+
+
 def test_without_the_data_the_user_is_told_what_to_do(plants, monkeypatch, tmp_path):
     monkeypatch.setenv("SPOCO_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(FileNotFoundError, match="no folder 'cvppp'") as error:

@@ -52,6 +52,16 @@ def test_perfect_embeddings_of_a_volume_have_perfect_scores(pair):
     }  # fmt: skip
 
 
+def test_a_zoomed_volume_is_embedded_small_and_scored_in_its_own_size(pair):
+    small = volume()
+    sample = small._replace(
+        image=small.image.repeat(2, axis=2).repeat(2, axis=3), labels=small.labels.repeat(2, axis=1).repeat(2, axis=2)
+    )
+    result = score(pair, [sample], PLAIN, size=(1.0, 0.5, 0.5), masked=False, progress=False)
+    assert pair.g.largest == small.labels.size
+    assert result["mean"]["dic"] == 0 and result["mean"]["sbd"] == pytest.approx(1, abs=0.02)
+
+
 def test_a_merged_object_costs_in_each_score(pair):
     mean = score(pair, [volume(greys=(0.4, 0.4, 1.0))], PLAIN, size=None, masked=False, progress=False)["mean"]
     assert mean["sbd"] < 1 and mean["dic"] == -1 and mean["ap50"] == 0.6667 and mean["ap"] < 0.6667

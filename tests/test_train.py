@@ -392,6 +392,22 @@ def test_an_image_without_objects_is_named(tmp_path, monkeypatch):
         run(TINY, tmp_path)
 
 
+def test_volumes_are_zoomed_for_training_and_for_validation(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train, "validate", lambda *_, size, **options: asked.append(size) or {"score_g": 0.5})
+    config = dataclasses.replace(
+        TINY, dataset="cells3d", crop=True, size=(12, 16, 16), in_channels=1, photometry="microscopy", steps=2,
+        zoom=(1.0, 0.5, 0.5),
+    )  # fmt: skip
+    training = Training(config, tmp_path, device="cpu")
+    (held_out,) = training.held_out
+    depth, height, width = held_out.labels.shape
+    assert training.batches.images.shape[2:] == (depth, height // 2, width // 2)
+    training.run(progress=False)
+    assert asked == [(1.0, 0.5, 0.5)]
+    assert Config.from_record(json.loads((tmp_path / "run.json").read_text())["config"]) == config
+
+
 def test_an_unknown_data_set_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="data set: found 'rossettes'"):
         run(dataclasses.replace(TINY, dataset="rossettes"), tmp_path / "run")

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import bbbc038, bbbc050, cells3d, cityscapes, cvppp, folder, ovules, rosettes, vnc
 from .annotation import Cost, Plan, plan_annotation
-from .sample import Sample, Samples, resize
+from .sample import Sample, Samples, Size, resize
 from .splits import SPLITS
 
 # Each reads a split in the size of its owner: read(split, **options) -> Samples.
@@ -14,7 +14,7 @@ DATASETS = {
 }
 
 
-def load(name: str, split: str, *, size: int | tuple[int, ...] | None = None, **options) -> Samples:
+def load(name: str, split: str, *, size: Size | None = None, **options) -> Samples:
     """All samples of one split of a data set, densely annotated; each is read when it is asked for.
 
     Parameters
@@ -26,8 +26,8 @@ def load(name: str, split: str, *, size: int | tuple[int, ...] | None = None, **
     split
         ``"train"``, ``"val"`` or ``"test"``.
     size
-        in pixels, one number for each axis or one for all: images (smoothly) and labels (nearest) are brought
-        to it. None keeps the size of the data set.
+        in pixels, one number for each axis or one for all, or a share (float) for each axis: images (smoothly) and
+        labels (nearest) are brought to it. None keeps the size of the data set.
     options
         what the data set's own reader takes: ``target="cells"`` of ``ovules``, ``classes="car"`` of
         ``cityscapes``, ``path=...`` and the meaning of the values of ``folder``.
@@ -45,9 +45,9 @@ def load(name: str, split: str, *, size: int | tuple[int, ...] | None = None, **
     samples = DATASETS[name](split, **options)
     if size is None:
         return samples
-    if not size or min(np.atleast_1d(size)) < 1:
+    if np.min(size) <= 0:
         raise ValueError(f"size: found {size}; give a number of pixels")
     return Samples(samples.names, lambda one: resize(samples.read(one), size))
 
 
-__all__ = ["DATASETS", "SPLITS", "Cost", "Plan", "Sample", "Samples", "load", "plan_annotation", "resize"]
+__all__ = ["DATASETS", "SPLITS", "Cost", "Plan", "Sample", "Samples", "Size", "load", "plan_annotation", "resize"]

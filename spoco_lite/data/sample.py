@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-LINEAR = {2: "bilinear", 3: "trilinear"}
+Size = int | tuple[int, ...] | tuple[float, ...]
+"""A size to bring an image to: :func:`size_after`."""
 
 
 class Sample(NamedTuple):
@@ -69,10 +71,38 @@ class Samples(Sequence):
         return len(self.names)
 
 
-def resize(sample: Sample, size: int | tuple[int, ...]) -> Sample:
-    """Bring a sample to another size: the image smoothly (in 2D antialiased), labels and mask by the nearest pixel.
+def size_after(shape: Sequence[int], size: Size) -> tuple[int, ...]:
+    """Pixels along each axis: ``size`` is one number for all axes, one for each, or a share of ``shape`` for each.
 
-    ``size`` is one number for each axis of the image, or one for all.
+    Shares are told from pixels by their type, ``float``.
+
+    >>> size_after((51, 124), 64), size_after((51, 124), (51, 62)), size_after((51, 124), (1.0, 0.5))
+    ((64, 64), (51, 62), (51, 62))
+    """
+    sizes = (size,) * len(shape) if isinstance(size, int) else tuple(size)
+    if len(sizes) != len(shape) or min(sizes) <= 0:
+        raise ValueError(
+            f"size: found {size}; the image has {len(shape)} axes, give a number of pixels for each, or a share"
+        )
+    return tuple(max(1, round(old * new)) if isinstance(new, float) else new for old, new in zip(shape, sizes))
+
+
+def resize_images(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Bring images ``(N, C, *S)`` to another size, smoothly, and without aliasing where they become smaller.
+
+    >>> resize_images(torch.tensor([[[[[0.0, 1.0, 4.0, 5.0]]]]]), (1, 1, 2)).flatten().tolist()
+    [0.5, 4.5]
+    """
+    if images.ndim == 4:
+        return F.interpolate(images, size, mode="bilinear", antialias=True)
+    smaller = tuple(map(min, size, images.shape[2:]))  # in 3D PyTorch has no antialiasing but means of blocks
+    return F.interpolate(F.interpolate(images, smaller, mode="area"), size, mode="trilinear")
+
+
+def resize(sample: Sample, size: Size) -> Sample:
+    """Bring a sample to another size: the image by :func:`resize_images`, labels and mask by the nearest pixel.
+
+    ``size`` as in :func:`size_after`.
 
     >>> sample = Sample(np.zeros((3, 8, 6), np.float32), np.arange(48).reshape(8, 6), "a", voxel_size=(1.0, 1.0))
     >>> small = resize(sample, (4, 3))
@@ -80,14 +110,11 @@ def resize(sample: Sample, size: int | tuple[int, ...]) -> Sample:
     ((3, 4, 3), [7, 9, 11], (2.0, 2.0))
     """
     shape = sample.labels.shape
-    size = (size,) * len(shape) if isinstance(size, int) else tuple(size)
-    if len(size) != len(shape) or min(size) < 1:
-        raise ValueError(
-            f"size: found {size}; {sample.name} has {len(shape)} axes, give a number of pixels for each"
-        )
-    image = F.interpolate(
-        torch.from_numpy(sample.image)[None], size, mode=LINEAR[len(shape)], antialias=len(shape) == 2
-    )
+    try:
+        size = size_after(shape, size)
+    except ValueError as error:
+        raise ValueError(f"{sample.name}: {error}") from error
+    image = resize_images(torch.from_numpy(sample.image)[None], size)
     places = np.ix_(*(((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, shape)))
     return Sample(
         image[0].clamp(0, 1).numpy(),
