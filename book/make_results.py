@@ -1,13 +1,19 @@
 """Write the tables of results between the markers of Markdown files: python book/make_results.py FILE...
 
 `make book` fills the page of results, `make refresh` the README. The numbers come from the records in data/runs/
-(fields: spoco_lite/runs.py); a record without scores yields no row.
+(fields: spoco_lite/runs.py); a record without scores yields no row. Pictures go beside the page, into `results/`.
 """
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.ticker import PercentFormatter
+
+from spoco_lite.decoders import WHOLE_IMAGE, WITH_MASK
 
 RUNS = Path(__file__).resolve().parents[1] / "data" / "runs"
 METRICS = {
@@ -22,17 +28,61 @@ METRICS = {
 }
 FORMATS = {"dic": "+.1f", "abs_dic": ".1f"}
 NONE = "No run has been recorded yet."
+BACKGROUNDS = {"none": "unlabelled", "strokes": "a few strokes", "all": "all labelled"}
 
 
 def read_records(runs: Path) -> list[dict]:
-    """The records of all runs that have been scored, by name."""
+    """The records of all runs that have been scored: by data set, the fewest labels first."""
     records = [json.loads(path.read_text()) for path in sorted(runs.glob("*/run.json"))]
-    return [record for record in records if record["scores"]]
+
+    def order(record: dict) -> tuple:
+        data = record["data"]
+        return data["dataset"], data["annotated_objects"], list(BACKGROUNDS).index(background(record)), record["name"]
+
+    return sorted((record for record in records if record["scores"]), key=order)
+
+
+def background(record: dict) -> str:
+    return record["config"].get("background", "none")
+
+
+def by_data_set(records: list[dict]) -> dict[str, list[dict]]:
+    groups = {}
+    for record in records:
+        groups.setdefault(record["data"]["dataset"], []).append(record)
+    return groups
+
+
+def tuned(record: dict, way: str) -> dict | None:
+    """The scores of the tuned decoder, if there are any."""
+    return record["scores"].get(f"{way}, tuned decoder")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def summary(records: list[dict]) -> str:
+    """One row per run: what was labelled, and the scores with the tuned decoder."""
+    rows = []
+    for record in records:
+        inside, whole = (tuned(record, way) for way in (WITH_MASK, WHOLE_IMAGE))
+        if whole is None:
+            continue
+        row = {
+            "Run": f"`{record['name']}`",
+            "Scored on": f"{whole['split']}, {count(len(whole['images']), picture(record))}",
+            "Objects labelled": f"{record['data']['annotated_objects']} of {objects(record)}",
+            "Background": BACKGROUNDS[background(record)],
+            "SBD inside the mask": number("sbd", inside["mean"]) if inside else "",
+        }
+        rows.append([*row.values(), *(number(metric, whole["mean"]) for metric in ("sbd", "ap50"))])
+    return table([*row, "SBD", "AP"], rows) if rows else NONE
+
+
+def picture(record: dict) -> str:
+    return "volume" if isinstance(record["config"]["size"], list) else "image"
 
 
 def results(records: list[dict]) -> str:
@@ -43,7 +93,8 @@ def results(records: list[dict]) -> str:
     groups = {}
     for record in records:
         for way, score in record["scores"].items():
-            where = f"{record['data']['dataset']}, split {score['split']}, {count(len(score['images']), 'image')}"
+            images = count(len(score["images"]), picture(record))
+            where = f"{record['data']['dataset']}, split {score['split']}, {images}"
             groups.setdefault(where, []).append(cells(record, way, score["mean"]))
     return "\n\n".join(f"**{where}**\n\n{common_columns(rows)}" for where, rows in groups.items())
 
@@ -51,7 +102,7 @@ def results(records: list[dict]) -> str:
 def cells(record: dict, way: str, mean: dict) -> dict[str, str]:
     """The row of a run and a way of scoring it: column name -> text."""
     budget = f"{record['data']['annotated_objects']} of {objects(record)}"
-    row = {"Run": f"`{record['name']}`", "Objects labelled": budget}
+    row = {"Run": f"`{record['name']}`", "Objects labelled": budget, "Background": BACKGROUNDS[background(record)]}
     tuning = record.get("tuning", {}).get(way.split(", ")[0], {})
     if "held_out_objects" in record["data"] and "objects" in tuning:
         # The held-out images choose the weights and the decoder; without them, images of the training do the latter.
@@ -105,21 +156,32 @@ def image_size(record: dict) -> str:
     return size + (", windows" if record["config"].get("crop") else "")
 
 
+def zoom(record: dict) -> str:
+    return " x ".join(f"{share:g}" for share in record["config"].get("zoom") or ())
+
+
 def provenance(records: list[dict]) -> str:
-    """One column per run: where its numbers come from. A row that no record has anything for is left out."""
+    """For each data set, one column per run: where its numbers come from."""
+    groups = by_data_set(records)
+    return "\n\n".join(f"**{dataset}**\n\n{origin(group)}" for dataset, group in groups.items())
+
+
+def origin(records: list[dict]) -> str:
+    """A row that no record has anything for is left out."""
     rows = {
         "Trained on": lambda r: (
-            f"{r['data']['dataset']}, split {r['data']['split']}, {count(r['data']['images'], 'image')}"
+            f"split {r['data']['split']}, {count(r['data']['images'], picture(r))}"
         ),
-        "Held out": lambda r: count(len(r["held_out"]), "image") if r.get("held_out") else "",
+        "Held out": lambda r: count(len(r["held_out"]), picture(r)) if r.get("held_out") else "",
         "Objects labelled": asked,
-        "Background labelled": lambda r: r["config"].get("background", ""),
+        "Background": lambda r: BACKGROUNDS[background(r)],
+        "Brought to": zoom,
         "Image size": image_size,
         "Network": lambda r: " ".join(map(str, r["config"].get("widths", ()))),
         "Embedding": lambda r: str(r["config"].get("embedding_dim", "")),
         "Steps": steps,
         "Kept": lambda r: f"those of step {r['kept']['step']}" if r.get("kept") else "",
-        "Batch": lambda r: count(r["config"]["batch"], "image"),
+        "Batch": lambda r: count(r["config"]["batch"], picture(r)),
         "Seed": lambda r: str(r["config"]["seed"]),
         "Parameters": lambda r: f"{r['parameters']:,}",
         "Device": lambda r: r["device"],
@@ -139,10 +201,64 @@ def provenance(records: list[dict]) -> str:
     return table(header, [row for row in filled if any(row[1:])])
 
 
-def fill(text: str, runs: Path = RUNS) -> str:
-    """The text with the tables between their markers, whatever stood there before."""
+def curves(records: list[dict], folder: Path) -> str:
+    """SBD against the share of the objects that is labelled, for each data set with three runs or more."""
+    found = []
+    for dataset, group in by_data_set(records).items():
+        group = [r for r in group if tuned(r, WHOLE_IMAGE)]
+        if len(group) < 3:
+            continue
+        figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+        figure.set_facecolor("white")
+        for way, colour in ((WITH_MASK, "C0"), (WHOLE_IMAGE, "C1")):
+            scored = [r for r in group if tuned(r, way)]
+            for labelled, marker in zip(BACKGROUNDS, ("o", "^", "s")):
+                some = [r for r in scored if background(r) == labelled]
+                shares = [r["data"]["annotated_objects"] / objects(r) for r in some]
+                label = f"{way}, background {BACKGROUNDS[labelled]}"
+                sbd = [tuned(r, way)["mean"]["sbd"] for r in some]
+                if some:
+                    ax.plot(shares, sbd, marker, color=colour, linestyle=":", label=label)
+        ax.set(xlabel="objects labelled", ylabel="SBD", xlim=(0, 1.05), ylim=(0, 1))
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=8, loc="lower right")
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / f"{dataset}.png", dpi=120)
+        plt.close(figure)
+        found.append(
+            f"```{{figure}} {folder.name}/{dataset}.png\n:alt: {dataset}: points of SBD against the share of objects "
+            f"labelled; the numbers are in the tables\n\n{dataset}, {count(len(group), 'run')}, tuned decoder. Dotted "
+            "lines join runs whose background was labelled alike.\n```"
+        )
+    return "\n\n".join(found) or "No data set has three runs yet."
+
+
+def examples(records: list[dict], folder: Path, runs: Path) -> str:
+    """The best, the median and the worst image of each run."""
+    found = []
+    for record in records:
+        path = runs / record["name"] / "examples.jpg"
+        if not path.is_file():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / f"{record['name']}.jpg")
+        slices = ", middle slices" if picture(record) == "volume" else ""
+        found.append(
+            f"```{{figure}} {folder.name}/{record['name']}.jpg\n:alt: {record['name']}: images, the annotated objects "
+            f"and those found\n\n`{record['name']}`: {asked(record)} labelled, background "
+            f"{BACKGROUNDS[background(record)]}; tuned decoder{slices}.\n```"
+        )
+    return "\n\n".join(found)
+
+
+def fill(text: str, runs: Path = RUNS, *, pictures: Path | None = None) -> str:
+    """The text with the tables between their markers, whatever stood there before; `pictures`: a folder for them."""
     records = read_records(runs)
-    return fill_markers(text, {f.__name__: f(records) if records else NONE for f in (results, provenance)})
+    contents = {f.__name__: f(records) if records else NONE for f in (summary, results, provenance)}
+    if pictures and "<!-- examples:begin -->" in text:
+        contents |= {"curves": curves(records, pictures), "examples": examples(records, pictures, runs)}
+    return fill_markers(text, contents)
 
 
 def fill_markers(text: str, contents: dict[str, str]) -> str:
@@ -155,4 +271,4 @@ def fill_markers(text: str, contents: dict[str, str]) -> str:
 
 if __name__ == "__main__":
     for file in map(Path, sys.argv[1:]):
-        file.write_text(fill(file.read_text()))
+        file.write_text(fill(file.read_text(), pictures=file.parent / "results"))

@@ -29,7 +29,7 @@ NEWER = RECORD | {
     "name": "embryos-25", "held_out": ["Emb01", "Emb02"], "kept": {"step": 1500, "score": 0.8},
     "precision": "bfloat16", "processes": 2, "scored_commit": "0123456789ab",
     "config": RECORD["config"] | {"size": [24, 64, 64], "crop": True, "fraction": 0.25, "widths": [16, 32],
-                                  "embedding_dim": 8},
+                                  "embedding_dim": 8, "background": "strokes", "zoom": [1.0, 0.5, 0.5]},
     "data": RECORD["data"] | {"dataset": "bbbc050", "objects": 500, "annotated_objects": 125,
                               "held_out_objects": 60},
     "tuning": {"whole image": {"images": ["Emb01", "Emb02"], "objects": 60, "tried": []}},
@@ -56,7 +56,7 @@ def runs(tmp_path) -> Path:
 
 def test_readme_is_up_to_date():
     readme = (ROOT / "README.md").read_text()
-    assert "<!-- results:begin -->" in readme
+    assert "<!-- summary:begin -->" in readme
     assert make_results.fill(readme) == readme, "run: python book/make_results.py README.md"
 
 
@@ -71,13 +71,83 @@ def test_fill_replaces_what_lies_between_the_markers(runs):
     filled = make_results.fill(TEXT, runs)
     assert filled.startswith("before\n") and filled.endswith("after\n") and "old" not in filled
     assert "**cvppp, split val, 2 images**" in filled
-    assert "| `leaves-10` | 160 of 1400 | in the mask | 0.750 | -1.2 | 2.2 | 0.500 |" in filled
+    assert "| `leaves-10` | 160 of 1400 | unlabelled | in the mask | 0.750 | -1.2 | 2.2 | 0.500 |" in filled
     assert "fresh" not in filled
     assert make_results.fill(filled, runs) == filled
 
 
 def test_fill_without_records_says_so(tmp_path):
     assert make_results.NONE in make_results.fill(TEXT, tmp_path)
+
+
+def leaves(name: str, labelled: int, background: str, **sbd: float) -> dict:
+    """A record of 1000 leaves with both ways of scoring."""
+    images = [{"name": "plant001", "sbd": 0.5}]
+    return RECORD | {
+        "name": name,
+        "config": RECORD["config"] | {"background": background},
+        "data": RECORD["data"] | {"objects": 1000, "annotated_objects": labelled},
+        "scores": {
+            f"{way}, tuned decoder": {"split": "val", "images": images, "mean": MEAN | {"sbd": score}}
+            for way, score in (("inside the given foreground", sbd["inside"]), ("whole image", sbd["whole"]))
+        },
+    }
+
+
+@pytest.fixture
+def fractions(tmp_path) -> Path:
+    """Three runs; by name they would stand in another order."""
+    return write(
+        tmp_path,
+        a=leaves("a", 1000, "all", inside=0.9, whole=0.8),
+        b=leaves("b", 100, "none", inside=0.7, whole=0.5),
+        c=leaves("c", 100, "strokes", inside=0.75, whole=0.625),
+    )
+
+
+def test_the_summary_has_a_row_per_run_the_fewest_labels_first(fractions):
+    *_, none, strokes, dense = make_results.summary(make_results.read_records(fractions)).splitlines()
+    assert none == "| `b` | val, 1 image | 100 of 1000 | unlabelled | 0.700 | 0.500 | 0.500 |"
+    assert strokes == "| `c` | val, 1 image | 100 of 1000 | a few strokes | 0.750 | 0.625 | 0.500 |"
+    assert dense == "| `a` | val, 1 image | 1000 of 1000 | all labelled | 0.900 | 0.800 | 0.500 |"
+
+
+def test_a_run_without_mask_has_an_empty_cell(tmp_path):
+    filled = make_results.summary(make_results.read_records(write(tmp_path, embryos=NEWER)))
+    assert "| `embryos-25` | test, 1 volume | 125 of 560 | a few strokes |  | 0.750 | 0.500 |" in filled
+
+
+def test_the_curve_shows_what_the_records_hold(fractions, tmp_path, monkeypatch):
+    drawn = []
+    plot = make_results.plt.Axes.plot
+    monkeypatch.setattr(
+        make_results.plt.Axes,
+        "plot",
+        lambda ax, x, y, *a, **k: drawn.append((x, y, k["label"])) or plot(ax, x, y, *a, **k),
+    )
+    text = make_results.curves(make_results.read_records(fractions), tmp_path / "pictures")
+    assert "pictures/cvppp.png" in text and ":alt: cvppp" in text and (tmp_path / "pictures" / "cvppp.png").is_file()
+    assert drawn == [
+        ([0.1], [0.7], "inside the given foreground, background unlabelled"),
+        ([0.1], [0.75], "inside the given foreground, background a few strokes"),
+        ([1.0], [0.9], "inside the given foreground, background all labelled"),
+        ([0.1], [0.5], "whole image, background unlabelled"),
+        ([0.1], [0.625], "whole image, background a few strokes"),
+        ([1.0], [0.8], "whole image, background all labelled"),
+    ]
+    two = make_results.read_records(fractions)[:2]
+    assert make_results.curves(two, tmp_path / "fewer") == "No data set has three runs yet."
+    assert not (tmp_path / "fewer").exists()
+
+
+def test_examples_are_copied_beside_the_page(fractions, tmp_path):
+    (fractions / "c" / "examples.jpg").write_bytes(b"a picture")
+    page = TEXT.replace("results:", "examples:")
+    filled = make_results.fill(page, fractions, pictures=tmp_path / "results")
+    assert "{figure} results/c.jpg\n:alt: c: images" in filled and "`a`" not in filled
+    assert (tmp_path / "results" / "c.jpg").read_bytes() == b"a picture"
+    make_results.fill(TEXT, fractions, pictures=tmp_path / "readme")
+    assert not (tmp_path / "readme").exists(), "a file without examples gets no pictures"
 
 
 def test_provenance_has_a_column_per_run(runs):
@@ -92,20 +162,21 @@ def test_provenance_has_a_column_per_run(runs):
 def test_newer_records_have_more_columns(tmp_path):
     filled = make_results.fill(TEXT, write(tmp_path, embryos=NEWER))
     header = (
-        "| Run | Objects labelled | Objects to choose | Kept step | Scored | SBD | DiC | abs. DiC | AP | mean AP | ARE "
-        "| VI split | VI merge |"
+        "| Run | Objects labelled | Background | Objects to choose | Kept step | Scored | SBD | DiC | abs. DiC | AP "
+        "| mean AP | ARE | VI split | VI merge |"
     )
-    assert "**bbbc050, split test, 1 image**" in filled and header in filled
+    assert "**bbbc050, split test, 1 volume**" in filled and header in filled
     scores = "0.750 | -1.2 | 2.2 | 0.500 | 0.400 | 0.125 | 0.250 | 1.500 |"
     for kind in ("default", "tuned"):  # the objects held out chose weights and decoder, and are counted once
-        assert f"| `embryos-25` | 125 of 560 | 60 | 1500 | whole image, {kind} decoder | {scores}" in filled
+        run = "`embryos-25` | 125 of 560 | a few strokes | 60 | 1500"
+        assert f"| {run} | whole image, {kind} decoder | {scores}" in filled
 
 
 def test_without_images_held_out_only_the_tuned_decoder_costs_labels(tmp_path):
     data = NEWER["data"] | {"held_out_objects": 0}
     filled = make_results.fill(TEXT, write(tmp_path, embryos=NEWER | {"data": data, "held_out": [], "kept": None}))
-    assert "| `embryos-25` | 125 of 500 | 0 | whole image, default decoder |" in filled
-    assert "| `embryos-25` | 125 of 500 | 60 | whole image, tuned decoder |" in filled
+    assert "| `embryos-25` | 125 of 500 | a few strokes | 0 | whole image, default decoder |" in filled
+    assert "| `embryos-25` | 125 of 500 | a few strokes | 60 | whole image, tuned decoder |" in filled
 
 
 def test_columns_that_a_row_lacks_are_left_out_of_its_table_alone(tmp_path):
@@ -114,18 +185,21 @@ def test_columns_that_a_row_lacks_are_left_out_of_its_table_alone(tmp_path):
     filled = make_results.fill(TEXT, write(tmp_path, new=NEWER, old=old, other=RECORD))
     first, second = filled.split("**cvppp, split val, 2 images**")
     for table in (first, second):
-        assert "| Run | Objects labelled | Scored | SBD | DiC | abs. DiC | AP |\n" in table
+        assert "| Run | Objects labelled | Background | Scored | SBD | DiC | abs. DiC | AP |\n" in table
     (tmp_path / "old" / "run.json").unlink()
     first, second = make_results.fill(TEXT, tmp_path).split("**cvppp, split val, 2 images**")
     assert "VI merge" in first and "VI merge" not in second
 
 
 def test_provenance_of_old_and_new_records_side_by_side(tmp_path):
-    filled = make_results.fill(TEXT.replace("results:", "provenance:"), write(tmp_path, a=RECORD, b=NEWER))
+    later = NEWER | {"name": "later", "data": NEWER["data"] | {"dataset": "cvppp", "annotated_objects": 350}}
+    filled = make_results.fill(TEXT.replace("results:", "provenance:"), write(tmp_path, a=RECORD, b=later))
     for row in (
-        "|  | `leaves-10` | `embryos-25` |",
-        "| Held out |  | 2 images |",
+        "|  | `leaves-10` | `later` |",
+        "| Held out |  | 2 volumes |",
         "| Objects labelled | 10% | 25% |",
+        "| Background | unlabelled | a few strokes |",
+        "| Brought to |  | 1 x 0.5 x 0.5 |",
         "| Image size | 256 px | 24 x 64 x 64 voxels, windows |",
         "| Network |  | 16 32 |",
         "| Kept |  | those of step 1500 |",
