@@ -36,8 +36,8 @@ def read_records(runs: Path) -> list[dict]:
     records = [json.loads(path.read_text()) for path in sorted(runs.glob("*/run.json"))]
 
     def order(record: dict) -> tuple:
-        data = record["data"]
-        return data["dataset"], data["annotated_objects"], list(BACKGROUNDS).index(background(record)), record["name"]
+        labelled = record["config"]["fraction"], list(BACKGROUNDS).index(background(record))
+        return record["data"]["dataset"], *labelled, record["data"]["annotated_objects"], record["name"]
 
     return sorted((record for record in records if record["scores"]), key=order)
 
@@ -101,17 +101,20 @@ def results(records: list[dict]) -> str:
 
 def cells(record: dict, way: str, mean: dict) -> dict[str, str]:
     """The row of a run and a way of scoring it: column name -> text."""
-    budget = f"{record['data']['annotated_objects']} of {objects(record)}"
-    row = {"Run": f"`{record['name']}`", "Objects labelled": budget, "Background": BACKGROUNDS[background(record)]}
-    tuning = record.get("tuning", {}).get(way.split(", ")[0], {})
-    if "held_out_objects" in record["data"] and "objects" in tuning:
-        # The held-out images choose the weights and the decoder; without them, images of the training do the latter.
-        used = record["data"]["held_out_objects"]
-        row["Objects to choose"] = str(max(used, tuning["objects"]) if "tuned" in way else used)
-    if record.get("kept"):
-        row["Kept step"] = str(record["kept"]["step"])
-    row["Scored"] = way
+    where, _, decoder = way.partition(", ")
+    row = {"Run": f"`{record['name']}`", "Where": where.replace(WITH_MASK, "in the mask")}
+    row["Decoder"] = decoder.removesuffix(" decoder")
     return row | {title: number(metric, mean) for metric, title in METRICS.items() if metric in mean}
+
+
+def labels_to_choose(record: dict) -> str:
+    """How many objects, all with their labels, chose the weights; and how many the weights and the tuned decoder."""
+    tuning = [t["objects"] for t in record.get("tuning", {}).values() if "objects" in t]
+    if "held_out_objects" not in record["data"] or not tuning:
+        return ""
+    # The held-out images do both; without them, images of the training choose the decoder.
+    weights = record["data"]["held_out_objects"]
+    return f"{weights}; {max(weights, *tuning)} with the decoder"
 
 
 def objects(record: dict) -> int:
@@ -173,7 +176,9 @@ def origin(records: list[dict]) -> str:
             f"split {r['data']['split']}, {count(r['data']['images'], picture(r))}"
         ),
         "Held out": lambda r: count(len(r["held_out"]), picture(r)) if r.get("held_out") else "",
-        "Objects labelled": asked,
+        "Labelled": asked,
+        "Objects labelled": lambda r: f"{r['data']['annotated_objects']} of {objects(r)}",
+        "Objects to choose": labels_to_choose,
         "Background": lambda r: BACKGROUNDS[background(r)],
         "Brought to": zoom,
         "Image size": image_size,

@@ -185,7 +185,8 @@ def draw_examples(pair: MomentumPair, samples: Sequence[Sample], record: dict, p
         sample = by_name[name]
         truth = _middle_slice(sample.labels)
         pictures += [_middle_slice(sample.image, channels=1), truth]
-        titles += [f"{rank if len(images) > 1 else ''}{name}", "annotated"]
+        short = name if len(name) < 20 else f"{name[:8]}..."  # of bbbc038, 64 digits
+        titles += [f"{rank if len(images) > 1 else ''}{short}", "annotated"]
         decoding = Decoding(pair, sample, size=prediction_size(record["config"]))
         for way in record["tuning"]:
             scored = record["scores"][f"{way}, tuned decoder"]

@@ -71,7 +71,7 @@ def test_fill_replaces_what_lies_between_the_markers(runs):
     filled = make_results.fill(TEXT, runs)
     assert filled.startswith("before\n") and filled.endswith("after\n") and "old" not in filled
     assert "**cvppp, split val, 2 images**" in filled
-    assert "| `leaves-10` | 160 of 1400 | unlabelled | in the mask | 0.750 | -1.2 | 2.2 | 0.500 |" in filled
+    assert "| `leaves-10` | in the mask |  | 0.750 | -1.2 | 2.2 | 0.500 |" in filled
     assert "fresh" not in filled
     assert make_results.fill(filled, runs) == filled
 
@@ -162,21 +162,19 @@ def test_provenance_has_a_column_per_run(runs):
 def test_newer_records_have_more_columns(tmp_path):
     filled = make_results.fill(TEXT, write(tmp_path, embryos=NEWER))
     header = (
-        "| Run | Objects labelled | Background | Objects to choose | Kept step | Scored | SBD | DiC | abs. DiC | AP "
-        "| mean AP | ARE | VI split | VI merge |"
+        "| Run | Where | Decoder | SBD | DiC | abs. DiC | AP | mean AP | ARE | VI split | VI merge |"
     )
     assert "**bbbc050, split test, 1 volume**" in filled and header in filled
     scores = "0.750 | -1.2 | 2.2 | 0.500 | 0.400 | 0.125 | 0.250 | 1.500 |"
-    for kind in ("default", "tuned"):  # the objects held out chose weights and decoder, and are counted once
-        run = "`embryos-25` | 125 of 560 | a few strokes | 60 | 1500"
-        assert f"| {run} | whole image, {kind} decoder | {scores}" in filled
+    for kind in ("default", "tuned"):
+        assert f"| `embryos-25` | whole image | {kind} | {scores}" in filled
 
 
-def test_without_images_held_out_only_the_tuned_decoder_costs_labels(tmp_path):
+def test_without_images_held_out_only_the_tuned_decoder_costs_labels():
     data = NEWER["data"] | {"held_out_objects": 0}
-    filled = make_results.fill(TEXT, write(tmp_path, embryos=NEWER | {"data": data, "held_out": [], "kept": None}))
-    assert "| `embryos-25` | 125 of 500 | a few strokes | 0 | whole image, default decoder |" in filled
-    assert "| `embryos-25` | 125 of 500 | a few strokes | 60 | whole image, tuned decoder |" in filled
+    assert make_results.labels_to_choose(NEWER | {"data": data, "held_out": []}) == "0; 60 with the decoder"
+    assert make_results.labels_to_choose(NEWER) == "60; 60 with the decoder", "they do both, and are counted once"
+    assert make_results.labels_to_choose(RECORD) == ""
 
 
 def test_columns_that_a_row_lacks_are_left_out_of_its_table_alone(tmp_path):
@@ -185,7 +183,7 @@ def test_columns_that_a_row_lacks_are_left_out_of_its_table_alone(tmp_path):
     filled = make_results.fill(TEXT, write(tmp_path, new=NEWER, old=old, other=RECORD))
     first, second = filled.split("**cvppp, split val, 2 images**")
     for table in (first, second):
-        assert "| Run | Objects labelled | Background | Scored | SBD | DiC | abs. DiC | AP |\n" in table
+        assert "| Run | Where | Decoder | SBD | DiC | abs. DiC | AP |\n" in table
     (tmp_path / "old" / "run.json").unlink()
     first, second = make_results.fill(TEXT, tmp_path).split("**cvppp, split val, 2 images**")
     assert "VI merge" in first and "VI merge" not in second
@@ -197,7 +195,9 @@ def test_provenance_of_old_and_new_records_side_by_side(tmp_path):
     for row in (
         "|  | `leaves-10` | `later` |",
         "| Held out |  | 2 volumes |",
-        "| Objects labelled | 10% | 25% |",
+        "| Labelled | 10% | 25% |",
+        "| Objects labelled | 160 of 1400 | 350 of 560 |",
+        "| Objects to choose |  | 60; 60 with the decoder |",
         "| Background | unlabelled | a few strokes |",
         "| Brought to |  | 1 x 0.5 x 0.5 |",
         "| Image size | 256 px | 24 x 64 x 64 voxels, windows |",

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Size = int | tuple[int, ...] | tuple[float, ...]
-"""A size to bring an image to: :func:`size_after`."""
+Size = int | tuple[int, ...] | tuple[float, ...]  # to bring an image to; size_after says what it means
 
 
 class Sample(NamedTuple):
