@@ -69,7 +69,7 @@ class Config:
     # How often the run looks at itself, in steps.
     log_every: int = 50
     validate_every: int = 500
-    decoder: dict = field(default_factory=dict)  # of the validation: changes to decoders.DEFAULTS for whole images
+    decoder: dict = field(default_factory=dict)  # of the validation (validation.validate): what is not as by default
 
     def __post_init__(self):
         for name in ("size", "zoom", "scale", "widths"):  # lists, where they come from a JSON file

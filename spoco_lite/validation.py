@@ -6,9 +6,12 @@ import numpy as np
 import torch
 
 from .data import Sample, Size
-from .decoders import DEFAULTS, WHOLE_IMAGE, decode
+from .decoders import DEFAULTS, WHOLE_IMAGE, Decoding
 from .overlaps import overlaps
 from .unet import MomentumPair
+
+THRESHOLDS = 0.3, 0.4, 0.5, 0.6, 0.7
+"""How well f and g must agree on an object: what fits changes as a network learns, and from data set to data set."""
 
 
 @torch.no_grad()
@@ -18,7 +21,8 @@ def validate(
     """Mean :func:`score_of` of whole images, segmented by g (``score_g``) and by f (``score_f``).
 
     ``size`` as in :func:`spoco_lite.predict.embed`; ``decoder`` changes options of the default one for whole images.
-    The networks stay as they are.
+    Unless it has an ``iou_threshold``, all of :data:`THRESHOLDS` are tried, and the best score counts: else weights
+    would be kept because they suit one threshold. The networks stay as they are.
 
     >>> from spoco_lite import data
     >>> from spoco_lite.unet import EmbeddingUNet
@@ -26,12 +30,18 @@ def validate(
     >>> sorted(validate(pair, data.load("rosettes", "train", size=32)[:1], size=32))
     ['score_f', 'score_g']
     """
-    decoder = DEFAULTS[WHOLE_IMAGE] | (decoder or {})
+    given, decoder = decoder or {}, DEFAULTS[WHOLE_IMAGE] | (decoder or {})
+    decoders = [decoder]
+    if decoder["consistent"] and "iou_threshold" not in given:
+        decoders = [decoder | {"iou_threshold": threshold} for threshold in THRESHOLDS]
     exchanged = SimpleNamespace(f=pair.g, g=pair.f)
     scores = {}
     for name, networks in (("score_g", pair), ("score_f", exchanged)):
-        found = [decode(networks, s, decoder, size=size, masked=False) for s in samples]
-        scores[name] = round(float(np.mean([score_of(s, labels) for s, labels in zip(samples, found)])), 4)
+        scored = []
+        for sample in samples:
+            decoding = Decoding(networks, sample, size=size)
+            scored.append([score_of(sample, decoding.labels(d, masked=False)) for d in decoders])
+        scores[name] = round(float(np.mean(scored, axis=0).max()), 4)
     return scores
 
 

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from spoco_lite import batches, data, train
+from spoco_lite import batches, data, train, validation
 from spoco_lite.diagnostics import Diagnostics
 from spoco_lite.losses import LossTerms, SpocoLoss
+from spoco_lite.runs import load_model
 from spoco_lite.train import Config, Training
 
 TINY = Config(
@@ -325,6 +326,14 @@ def test_validation_changes_nothing(training):
     scores = train.validate(training.pair, load_data("rosettes", "train", size=32)[:2], size=32)
     assert scores.keys() == {"score_g", "score_f"} and all(0 <= score <= 1 for score in scores.values())
     assert all(torch.equal(v, before[k]) for k, v in training.pair.state_dict().items())
+
+
+def test_the_threshold_that_suits_best_counts_unless_one_is_given():
+    pair, samples = load_model("cvppp-10"), load_data("rosettes", "train", size=96)[:2]
+    single = [validation.validate(pair, samples, size=96, decoder={"iou_threshold": t}) for t in validation.THRESHOLDS]
+    assert len({s["score_g"] for s in single}) > 1
+    best = {name: max(s[name] for s in single) for name in single[0]}
+    assert validation.validate(pair, samples, size=96) == best
 
 
 @pytest.mark.parametrize("consistency", [0.0, 1.0])
