@@ -25,7 +25,7 @@ CARDS |= {"ovules": ("ovules", {"target": "nuclei"}), "ovules-cells": ("ovules",
 PICTURES = {  # split, positions in it, and for a volume how deep the slice lies
     "bbbc038": ("train", (1, 90), None),
     "bbbc050": ("train", (0, 8), 0.5),
-    "ovules": ("train", (0, 1), 0.5),
+    "ovules": ("train", (0,), 0.5),
     "ovules-cells": ("test", (0,), 0.5),
     "vnc": ("test", (0,), 0.5),
 }
