@@ -6,8 +6,8 @@ files with ``raw`` (uint8, divided by 255) and ``label``, each with the attribut
 which the voxel size is taken.
 
 * ``target="nuclei"``: ovules of 100 x 100 x 100 voxels, densely annotated. 1135 is ``train``, 1136 ``test``; there is no
-  ``val``. A third published crop, 1137, has labels, but its ``raw`` is noise: neighbouring voxels do not correlate, and
-  nuclei are as bright as the rest. It is left out.
+  ``val``. A third crop, 1137, is left out: in the file at hand its ``raw`` is noise, in which neighbouring voxels do not
+  correlate and nuclei are as bright as the rest.
 * ``target="cells"``: one ovule of 32 x 128 x 128 voxels, ``test`` only, for a look at a model trained elsewhere. Cells
   fill the volume and nothing is background; 13 voxels without a cell's number, on a wall, are unlabelled.
 
@@ -25,7 +25,7 @@ TARGETS = ("nuclei", "cells")
 
 HOW = (
     "Fetch it: python -m spoco_lite data fetch ovules. Or set SPOCO_DATA to the folder that holds "
-    "ovules/1135_mini.h5, 1136_mini.h5, 1137_mini.h5 and sample_ovule.h5 from https://github.com/kreshuklab/plant-seg."
+    "ovules/1135_mini.h5, 1136_mini.h5 and sample_ovule.h5 from https://github.com/kreshuklab/plant-seg."
 )
 
 

@@ -102,7 +102,6 @@ SOURCES = {
         (
             _crop("c1f2389d8ad8d2646bdb0ef9cf391546c24c825a", "data/train/1135_mini.h5"),
             _crop("d4dd6e504848292d885e0d06bbd7f09d2f7ac28d", "data/train/1136_mini.h5"),
-            _crop("c1f2389d8ad8d2646bdb0ef9cf391546c24c825a", "data/val/1137_mini.h5"),
             _crop("9886d75376ece12ebb30a798400c5efcbd42523d", "sample_ovule.h5"),
         ),
     ),
