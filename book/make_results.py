@@ -102,7 +102,7 @@ def results(records: list[dict]) -> str:
 def cells(record: dict, way: str, mean: dict) -> dict[str, str]:
     """The row of a run and a way of scoring it: column name -> text."""
     where, _, decoder = way.partition(", ")
-    row = {"Run": f"`{record['name']}`", "Where": where.replace(WITH_MASK, "in the mask")}
+    row = {"Run": f"`{record['name']}`", "Where": {WITH_MASK: "mask", WHOLE_IMAGE: "whole"}.get(where, where)}
     row["Decoder"] = decoder.removesuffix(" decoder")
     return row | {title: number(metric, mean) for metric, title in METRICS.items() if metric in mean}
 

@@ -10,8 +10,8 @@ from .decoders import DEFAULTS, WHOLE_IMAGE, Decoding
 from .overlaps import overlaps
 from .unet import MomentumPair
 
+# How well f and g must agree on an object: what fits changes as a network learns, and from data set to data set.
 THRESHOLDS = 0.3, 0.4, 0.5, 0.6, 0.7
-"""How well f and g must agree on an object: what fits changes as a network learns, and from data set to data set."""
 
 
 @torch.no_grad()
@@ -21,7 +21,7 @@ def validate(
     """Mean :func:`score_of` of whole images, segmented by g (``score_g``) and by f (``score_f``).
 
     ``size`` as in :func:`spoco_lite.predict.embed`; ``decoder`` changes options of the default one for whole images.
-    Unless it has an ``iou_threshold``, all of :data:`THRESHOLDS` are tried, and the best score counts: else weights
+    Unless it has an ``iou_threshold``, several thresholds are tried, and the best score counts: else weights
     would be kept because they suit one threshold. The networks stay as they are.
 
     >>> from spoco_lite import data

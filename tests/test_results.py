@@ -167,7 +167,7 @@ def test_newer_records_have_more_columns(tmp_path):
     assert "**bbbc050, split test, 1 volume**" in filled and header in filled
     scores = "0.750 | -1.2 | 2.2 | 0.500 | 0.400 | 0.125 | 0.250 | 1.500 |"
     for kind in ("default", "tuned"):
-        assert f"| `embryos-25` | whole image | {kind} | {scores}" in filled
+        assert f"| `embryos-25` | whole | {kind} | {scores}" in filled
 
 
 def test_without_images_held_out_only_the_tuned_decoder_costs_labels():

@@ -5,9 +5,9 @@ and Wolny et al. 2020 (cells); the full sets are BioImage Archive S-BIAD1026 and
 files with ``raw`` (uint8, divided by 255) and ``label``, each with the attribute ``element_size_um`` (z, y, x), from
 which the voxel size is taken.
 
-* ``target="nuclei"``: ovules of 100 x 100 x 100 voxels, densely annotated. 1135 is ``train``, 1136 ``test``; there is no
-  ``val``. A third crop, 1137, is left out: in the file at hand its ``raw`` is noise, in which neighbouring voxels do not
-  correlate and nuclei are as bright as the rest.
+* ``target="nuclei"``: ovules of 100 x 100 x 100 voxels, densely annotated. 1135 is ``train``, 1136 ``test``; there is
+  no ``val``. A third crop, 1137, is left out: in the file at hand its ``raw`` is noise, in which neighbouring voxels
+  do not correlate and nuclei are as bright as the rest.
 * ``target="cells"``: one ovule of 32 x 128 x 128 voxels, ``test`` only, for a look at a model trained elsewhere. Cells
   fill the volume and nothing is background; 13 voxels without a cell's number, on a wall, are unlabelled.
 
