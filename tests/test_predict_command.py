@@ -171,7 +171,7 @@ def test_volumes_of_every_kind_through_tiles(tmp_path, monkeypatch, capsys):
         (["no-run", "IMAGES", "OUT"], ["no-run", "run.json"]),
         (["RUN", "IMAGES", "IMAGES"], ["another folder for the output"]),
         (["RUN", "IMAGES", "OUT", "--decoder", "tuned"], ["--decoder tuned", "evaluate"]),
-        (["RUN", "IMAGES", "OUT", "--tile", "32"], ["--tile", "crop=True"]),
+        (["RUN", "IMAGES", "OUT", "--tile", "32"], ["--tile", "only runs with crop"]),
     ],
 )
 def test_wrong_input_is_answered_in_one_line(plants, tmp_path, capsys, arguments, words):
