@@ -48,7 +48,7 @@ class Config:
     norm: str = "batch"
     momentum: float = 0.999
 
-    # The loss (losses.SpocoLoss).
+    # The loss (objective.SpocoLoss).
     delta_var: float = 0.5
     delta_dist: float = 2.0
     kernel_threshold: float = 0.5

@@ -9,7 +9,7 @@ from . import processes
 from .batches import Batch, seed_of
 from .config import Config
 from .diagnostics import Diagnostics, diagnose
-from .losses import LossTerms, SpocoLoss
+from .objective import LossTerms, SpocoLoss
 from .runs import build_pair
 from .schedule import schedule
 

@@ -20,7 +20,7 @@ from .config import Config
 from .data import Sample
 from .interrupts import Interrupts
 from .learner import Learner
-from .losses import LossTerms
+from .objective import LossTerms
 from .runs import load_run, peak_memory_mb, prediction_size, provenance, save_weights, write_json
 from .validation import validate
 

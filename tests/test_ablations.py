@@ -11,7 +11,7 @@ import torch
 
 from spoco_lite.config import Config
 from spoco_lite.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK
-from spoco_lite.losses import SpocoLoss
+from spoco_lite.objective import SpocoLoss
 from spoco_lite.runs import build_pair
 from spoco_lite.train import train
 

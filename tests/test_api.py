@@ -41,6 +41,8 @@ INNER = {
     "stream": {"blocks"},
     "window": {"within"},
     "selection": {"mass_of", "draw_object_pixels", "embeddings_at", "pixel_numbers"},
+    "terms": None,  # how those of the loss are run together
+    "losses": {"pull_term", "instance_term", "unlabeled_push_term"},
     "regions": {"lifted_distances", "membership", "full_precision", "check_batch"},
     "points": {
         "nearest",
@@ -61,7 +63,7 @@ NO_EXAMPLE = {
     "the example of the function that returns it shows it": {
         "data.annotation": {"Cost", "Plan"},
         "diagnostics": {"Diagnostics"},
-        "losses": {"LossTerms"},
+        "objective": {"LossTerms"},
         "metrics": {"Match", "Evaluation"},
         "overlaps": {"Overlaps"},
         "regions": {"Regions"},

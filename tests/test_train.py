@@ -17,7 +17,7 @@ import torch
 
 from spoco_lite import batches, data, train, validation
 from spoco_lite.diagnostics import Diagnostics
-from spoco_lite.losses import LossTerms, SpocoLoss
+from spoco_lite.objective import LossTerms, SpocoLoss
 from spoco_lite.runs import load_model
 from spoco_lite.train import Config, Training
 

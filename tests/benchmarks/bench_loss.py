@@ -10,7 +10,7 @@ from looped import looped_loss
 from scenes import leaves
 from torch.utils.benchmark import Timer
 
-from spoco_lite.losses import SpocoLoss
+from spoco_lite.objective import SpocoLoss
 from spoco_lite.unet import EmbeddingUNet
 
 WIDTHS = (16, 32, 64, 128, 256, 512)

@@ -23,7 +23,7 @@ from spoco_lite.batches import Batch
 from spoco_lite.data import Sample
 from spoco_lite.decoders import DEFAULTS, WITH_MASK, decode
 from spoco_lite.evaluate import centre, default_split
-from spoco_lite.losses import LossTerms
+from spoco_lite.objective import LossTerms
 from spoco_lite.predict import embed
 from spoco_lite.runs import load_model, load_run, peak_memory_mb, prediction_size, recorded_runs
 from spoco_lite.train import Config, Training

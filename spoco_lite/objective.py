@@ -1,0 +1,127 @@
+"""The SPOCO loss: the six terms of :mod:`spoco_lite.losses`, weighted and added up."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .losses import (
+    consistency_loss,
+    instance_term,
+    pull_term,
+    push_loss,
+    regularizer_loss,
+    unlabeled_push_term,
+)
+from .regions import annotated_regions
+from .selection import GaussianKernel
+from .terms import check_choices, run_terms, without_autocast
+
+
+class LossTerms(NamedTuple):
+    """What :class:`SpocoLoss` returns: the weighted sum to minimise, each term before its weight (0-dim tensors)."""
+
+    total: Tensor
+    pull: Tensor
+    push: Tensor
+    regularizer: Tensor
+    instance: Tensor
+    unlabeled_push: Tensor
+    consistency: Tensor
+
+
+class SpocoLoss:
+    """The whole loss: a weighted sum of the six terms, for dense and for sparse annotation alike.
+
+    Which terms act follows from the labels: without unlabelled pixels there is no unlabelled push and no consistency.
+    A term of weight 0 is not computed, and reported as 0. Weights and constants default to the public code's.
+
+    Parameters
+    ----------
+    delta_var, delta_dist, kernel_threshold, reduction, denominator, anchor, max_anchors, coverage
+        as in the terms.
+    pull, push, regularizer, instance, unlabeled_push, consistency
+        weights.
+    max_objects
+        upper bound of the labels, for training without waiting for the device
+        (:func:`spoco_lite.regions.annotated_regions`).
+
+    Example
+    -------
+    >>> embeddings = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> labels = torch.full((2, 8, 8), -1); labels[:, :4] = 1; labels[:, :2] = 2
+    >>> terms = SpocoLoss()(embeddings, embeddings, labels)
+    >>> terms._fields
+    ('total', 'pull', 'push', 'regularizer', 'instance', 'unlabeled_push', 'consistency')
+    >>> torch.allclose(terms.total, terms.pull + terms.push + .001 * terms.regularizer + terms.instance
+    ...                + terms.unlabeled_push + terms.consistency)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        delta_var: float = 0.5,
+        delta_dist: float = 2.0,
+        kernel_threshold: float = 0.5,
+        reduction: str = "object",
+        denominator: str = "squared",
+        anchor: str = "mean",
+        max_anchors: int = 20,
+        coverage: float = 0.95,
+        pull: float = 1.0,
+        push: float = 1.0,
+        regularizer: float = 0.001,
+        instance: float = 1.0,
+        unlabeled_push: float = 1.0,
+        consistency: float = 1.0,
+        max_objects: int | None = None,
+    ):
+        check_choices(reduction=reduction, denominator=denominator, anchor=anchor)
+        GaussianKernel(delta_var, kernel_threshold)  # complains of values that make no kernel
+        self.max_objects = max_objects
+        self.weights = {
+            "pull": pull,
+            "push": push,
+            "regularizer": regularizer,
+            "instance": instance,
+            "unlabeled_push": unlabeled_push,
+            "consistency": consistency,
+        }
+        masks = {"delta_var": delta_var, "kernel_threshold": kernel_threshold, "denominator": denominator}
+        self.options: dict[str, dict] = {
+            "pull": {"delta_var": delta_var},
+            "push": {"delta_dist": delta_dist},
+            "regularizer": {},
+            "instance": {**masks, "reduction": reduction, "anchor": anchor},
+            "unlabeled_push": {"delta_dist": delta_dist},
+            "consistency": {**masks, "max_anchors": max_anchors, "coverage": coverage},
+        }
+
+    @without_autocast
+    def __call__(
+        self, emb_f: Tensor, emb_g: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> LossTerms:
+        """Embeddings (N, E, *S) of two aligned views under f and g, labels (N, *S) -> the terms."""
+        regions = annotated_regions(emb_f, labels, self.max_objects)
+        zero = regions.lifted.new_zeros(())
+        values = dict.fromkeys(self.weights, zero)
+        on = {name: self.options[name] for name, weight in self.weights.items() if weight}
+        terms = {}  # those that look at every pixel
+        if "pull" in on:
+            terms["pull"] = pull_term(regions, **on["pull"])
+        if "instance" in on:
+            terms["instance"] = instance_term(regions, **on["instance"], generator=generator)
+        if "unlabeled_push" in on:
+            terms["unlabeled_push"] = unlabeled_push_term(regions, **on["unlabeled_push"])
+        if terms:
+            values |= zip(terms, run_terms(regions, *terms.values()))
+        if "push" in on:
+            values["push"] = push_loss(emb_f, labels, regions=regions, **on["push"])
+        if "regularizer" in on:
+            values["regularizer"] = regularizer_loss(emb_f, labels, regions=regions)
+        if "consistency" in on:
+            values["consistency"] = consistency_loss(
+                emb_f, emb_g, labels, regions=regions, generator=generator, **on["consistency"]
+            )
+        return LossTerms(sum((self.weights[name] * value for name, value in values.items()), zero), **values)
