@@ -28,7 +28,12 @@ METRICS = {
 }
 FORMATS = {"dic": "+.1f", "abs_dic": ".1f"}
 NONE = "No run has been recorded yet."
-BACKGROUNDS = {"none": "unlabelled", "strokes": "a few strokes", "all": "all labelled"}
+BACKGROUNDS = {
+    "none": "unlabelled",
+    "strokes": "a few strokes",
+    "images": "all, in whole images",  # the rest of the images has no label at all
+    "all": "all labelled",
+}
 
 
 def read_records(runs: Path) -> list[dict]:
@@ -43,7 +48,10 @@ def read_records(runs: Path) -> list[dict]:
 
 
 def background(record: dict) -> str:
-    return record["config"].get("background", "none")
+    """A key of BACKGROUNDS. A network that saw whole images labelled is not on one curve with those that saw all."""
+    config = record["config"]
+    whole = config.get("annotate") == "images" and config["fraction"] < 1
+    return "images" if whole else config.get("background", "none")
 
 
 def by_data_set(records: list[dict]) -> dict[str, list[dict]]:
@@ -217,7 +225,7 @@ def curves(records: list[dict], folder: Path) -> str:
         figure.set_facecolor("white")
         for way, colour in ((WITH_MASK, "C0"), (WHOLE_IMAGE, "C1")):
             scored = [r for r in group if tuned(r, way)]
-            for labelled, marker in zip(BACKGROUNDS, ("o", "^", "s")):
+            for labelled, marker in zip(BACKGROUNDS, ("o", "^", "D", "s")):
                 some = [r for r in scored if background(r) == labelled]
                 shares = [r["data"]["annotated_objects"] / objects(r) for r in some]
                 label = f"{way}, background {BACKGROUNDS[labelled]}"

@@ -80,12 +80,12 @@ def test_fill_without_records_says_so(tmp_path):
     assert make_results.NONE in make_results.fill(TEXT, tmp_path)
 
 
-def leaves(name: str, labelled: int, background: str, **sbd: float) -> dict:
+def leaves(name: str, labelled: int, background: str, annotate: str = "per image", **sbd: float) -> dict:
     """A record of 1000 leaves with both ways of scoring."""
     images = [{"name": "plant001", "sbd": 0.5}]
     return RECORD | {
         "name": name,
-        "config": RECORD["config"] | {"background": background},
+        "config": RECORD["config"] | {"background": background, "annotate": annotate, "fraction": labelled / 1000},
         "data": RECORD["data"] | {"objects": 1000, "annotated_objects": labelled},
         "scores": {
             f"{way}, tuned decoder": {"split": "val", "images": images, "mean": MEAN | {"sbd": score}}
@@ -96,19 +96,21 @@ def leaves(name: str, labelled: int, background: str, **sbd: float) -> dict:
 
 @pytest.fixture
 def fractions(tmp_path) -> Path:
-    """Three runs; by name they would stand in another order."""
+    """Four runs; by name they would stand in another order."""
     return write(
         tmp_path,
         a=leaves("a", 1000, "all", inside=0.9, whole=0.8),
         b=leaves("b", 100, "none", inside=0.7, whole=0.5),
         c=leaves("c", 100, "strokes", inside=0.75, whole=0.625),
+        d=leaves("d", 100, "all", annotate="images", inside=0.8, whole=0.75),
     )
 
 
 def test_the_summary_has_a_row_per_run_the_fewest_labels_first(fractions):
-    *_, none, strokes, dense = make_results.summary(make_results.read_records(fractions)).splitlines()
+    *_, none, strokes, images, dense = make_results.summary(make_results.read_records(fractions)).splitlines()
     assert none == "| `b` | val, 1 image | 100 of 1000 | unlabelled | 0.700 | 0.500 | 0.500 |"
     assert strokes == "| `c` | val, 1 image | 100 of 1000 | a few strokes | 0.750 | 0.625 | 0.500 |"
+    assert images == "| `d` | val, 1 image | 100 of 1000 | all, in whole images | 0.800 | 0.750 | 0.500 |"
     assert dense == "| `a` | val, 1 image | 1000 of 1000 | all labelled | 0.900 | 0.800 | 0.500 |"
 
 
@@ -130,9 +132,11 @@ def test_the_curve_shows_what_the_records_hold(fractions, tmp_path, monkeypatch)
     assert drawn == [
         ([0.1], [0.7], "inside the given foreground, background unlabelled"),
         ([0.1], [0.75], "inside the given foreground, background a few strokes"),
+        ([0.1], [0.8], "inside the given foreground, background all, in whole images"),
         ([1.0], [0.9], "inside the given foreground, background all labelled"),
         ([0.1], [0.5], "whole image, background unlabelled"),
         ([0.1], [0.625], "whole image, background a few strokes"),
+        ([0.1], [0.75], "whole image, background all, in whole images"),
         ([1.0], [0.8], "whole image, background all labelled"),
     ]
     two = make_results.read_records(fractions)[:2]
