@@ -6,14 +6,18 @@
 
 import json
 import re
+import shlex
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.ticker import PercentFormatter
 
+from spoco_lite.config import Config
 from spoco_lite.decoders import WHOLE_IMAGE, WITH_MASK
+from spoco_lite.train_command import options_of
 
 RUNS = Path(__file__).resolve().parents[1] / "data" / "runs"
 METRICS = {
@@ -214,6 +218,19 @@ def origin(records: list[dict]) -> str:
     return table(header, [row for row in filled if any(row[1:])])
 
 
+def commands(records: list[dict]) -> str:
+    """What to type to have each run once more."""
+    lines = []
+    for record in records:
+        run = f"runs/{record['name']}"
+        split = next(iter(record["scores"].values()))["split"]
+        words = options_of(Config.from_record(record["config"]))
+        train = shlex.join(["python", "-m", "spoco_lite", "train", run, *words])
+        wrapped = textwrap.wrap(train, 90, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+        lines += [" \\\n".join(wrapped), f"python -m spoco_lite evaluate {run} --split {split}", ""]
+    return "\n".join(["```bash", *lines[:-1], "```"])
+
+
 def curves(records: list[dict], folder: Path) -> str:
     """SBD against the share of the objects that is labelled, for each data set with three runs or more."""
     found = []
@@ -268,7 +285,7 @@ def examples(records: list[dict], folder: Path, runs: Path) -> str:
 def fill(text: str, runs: Path = RUNS, *, pictures: Path | None = None) -> str:
     """The text with the tables between their markers, whatever stood there before; `pictures`: a folder for them."""
     records = read_records(runs)
-    contents = {f.__name__: f(records) if records else NONE for f in (summary, results, provenance)}
+    contents = {f.__name__: f(records) if records else NONE for f in (summary, results, provenance, commands)}
     if pictures and "<!-- examples:begin -->" in text:
         contents |= {"curves": curves(records, pictures), "examples": examples(records, pictures, runs)}
     return fill_markers(text, contents)

@@ -69,6 +69,28 @@ def config_from(given: dict) -> Config:
     return Config(**values)
 
 
+def options_of(config: Config) -> list[str]:
+    """The options that give a configuration: those of the fields that are not as by default.
+
+    >>> options_of(Config(steps=200, crop=True, size=(8, 64, 64), decoder={"min_size": 20}))
+    ['--size', '8', '64', '64', '--crop', '--steps', '200', '--decoder', 'min_size=20']
+    """
+    words = []
+    for field in dataclasses.fields(Config):
+        value, default = getattr(config, field.name), getattr(Config(), field.name)
+        option = f"--{field.name.replace('_', '-')}"
+        if value == default:
+            continue
+        if field.name in PAIRS:
+            pairs = ((key, v if isinstance(v, str) else json.dumps(v)) for key, v in value.items())
+            words += [word for key, v in pairs for word in (PAIRS[field.name][0], f"{key}={v}")]
+        elif field.type is bool:
+            words.append(option if value else option.replace("--", "--no-", 1))
+        else:
+            words += [option, *map(str, value if isinstance(value, tuple) else [value])]
+    return words
+
+
 def key_and_value(text: str) -> tuple[str, object]:
     """What stands on either side of ``=``; numbers and true and false are read as such.
 

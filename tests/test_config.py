@@ -55,20 +55,46 @@ def test_the_configuration_of_every_recorded_run_can_be_read(name):
 def parsed(words):
     parser = argparse.ArgumentParser()
     train_command.add_config_arguments(parser)
-    return train_command.config_from(vars(parser.parse_args(words.split())))
+    return train_command.config_from(vars(parser.parse_args(words)))
 
 
 def test_no_option_gives_the_defaults():
-    assert parsed("") == Config()
+    assert parsed([]) == Config()
+
+
+@pytest.mark.parametrize("name", recorded_runs())
+def test_the_options_of_a_recorded_run_give_its_configuration(name):
+    config = Config.from_record(load_run(name)["config"])
+    assert parsed(train_command.options_of(config)) == config
+
+
+def test_options_for_every_field():
+    """Nothing is as by default, so that no field can be forgotten."""
+    config = Config(
+        # fmt: off
+        dataset="vnc", data_options={"path": "a b", "background": 0}, annotate="images", fraction=0.5, number=3,
+        background="strokes", held_out=0, seed=1,
+        size=(8, 16, 16), crop=True, zoom=(1.0, 0.5, 0.5), scale=(0.9, 1.1), symmetry="none", photometry="microscopy",
+        in_channels=1, embedding_dim=8, widths=(8, 16), norm="group", momentum=0.9,
+        delta_var=0.4, delta_dist=1.5, kernel_threshold=0.25, max_anchors=5, consistency=0.5, unlabeled_push=0.5,
+        loss_options={"anchor": "pixel", "coverage": 0.5},
+        batch=2, steps=10, optimizer="adam", schedule="one-cycle", learning_rate=1e-5, weight_decay=0.0, clip_norm=1.0,
+        log_every=5, validate_every=7, decoder={"min_size": 20},
+        # fmt: on
+    )
+    default = Config()
+    same = [f.name for f in dataclasses.fields(Config) if getattr(config, f.name) == getattr(default, f.name)]
+    assert same == []
+    assert parsed(train_command.options_of(config)) == config
 
 
 def test_options_of_all_kinds():
-    config = parsed(
+    words = (
         "--size 24 64 64 --crop --zoom 1 0.5 0.5 --scale 0.9 1.1 --widths 8 16 --number 5 --data-option target=cells "
         "--data-option path=a=b --loss-option anchor=pixel --loss-option regularizer=0.1 --learning-rate 1e-4 "
         "--optimizer adam"
     )
-    assert config == Config(
+    assert parsed(words.split()) == Config(
         size=(24, 64, 64),
         crop=True,
         zoom=(1.0, 0.5, 0.5),
@@ -80,7 +106,7 @@ def test_options_of_all_kinds():
         learning_rate=1e-4,
         optimizer="adam",
     )
-    assert parsed("--size 64").size == 64
+    assert parsed(["--size", "64"]).size == 64
 
 
 @pytest.mark.parametrize(

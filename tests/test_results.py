@@ -163,6 +163,13 @@ def test_provenance_has_a_column_per_run(runs):
         assert absent not in filled, "no record has it"
 
 
+def test_the_command_that_repeats_a_run(runs):
+    filled = make_results.fill(TEXT.replace("results:", "commands:"), runs)
+    assert "train runs/leaves-10 --fraction 0.1 --held-out 0" in filled
+    assert "python -m spoco_lite evaluate runs/leaves-10 --split val\n```" in filled
+    assert "runs/fresh" not in filled
+
+
 def test_newer_records_have_more_columns(tmp_path):
     filled = make_results.fill(TEXT, write(tmp_path, embryos=NEWER))
     header = (
