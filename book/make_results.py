@@ -226,9 +226,20 @@ def commands(records: list[dict]) -> str:
         split = next(iter(record["scores"].values()))["split"]
         words = options_of(Config.from_record(record["config"]))
         train = shlex.join(["python", "-m", "spoco_lite", "train", run, *words])
-        wrapped = textwrap.wrap(train, 90, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
-        lines += [" \\\n".join(wrapped), f"python -m spoco_lite evaluate {run} --split {split}", ""]
+        lines += [wrapped(train), f"python -m spoco_lite evaluate {run} --split {split}", ""]
     return "\n".join(["```bash", *lines[:-1], "```"])
+
+
+def wrapped(command: str) -> str:
+    """A command in lines that fit on the page; what follows an option stays with it.
+
+    >>> print(wrapped("python " + 3 * "--a-long-option-of-the-command 5 "))
+    python --a-long-option-of-the-command 5 --a-long-option-of-the-command 5 \\
+        --a-long-option-of-the-command 5
+    """
+    together = re.sub(r" (?!--)", "\xa0", command.strip())  # a space at which no line is broken
+    lines = textwrap.wrap(together, 90, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+    return " \\\n".join(lines).replace("\xa0", " ")
 
 
 def curves(records: list[dict], folder: Path) -> str:
