@@ -78,6 +78,8 @@ $(BUILT): $(EXECUTED) $(PAGES) $(DATA) | $(READY)
 	@mkdir -p $(BOOK)
 	@cp -R book _config.yml _toc.yml $(BOOK)/
 	$(BIN)/python book/make_results.py $(BOOK)/book/results.md
+	$(BIN)/python book/make_comparisons.py $(BOOK)/book/results.md
+	$(BIN)/python book/make_pictures.py $(BOOK)/book/results.md
 	$(BIN)/python book/make_speed.py $(BOOK)/book/speed.md
 	$(BIN)/python book/make_ablations.py $(BOOK)/book/ablations.md
 	$(BIN)/python book/make_sets.py $(BOOK)/book/data_sets.md

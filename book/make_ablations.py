@@ -4,11 +4,10 @@ The numbers come from the records in data/ablations/, which ablations.py writes.
 """
 
 import json
-import math
-import statistics
 import sys
 from pathlib import Path
 
+from make_comparisons import paired
 from make_results import fill_markers, table
 
 from spoco_lite.config import Config
@@ -24,16 +23,8 @@ def base_of(record: dict) -> dict | None:
 
 
 def difference(row: dict, base: dict, way: str) -> tuple[float, float]:
-    """Mean over the images of the row's SBD less the base's, and its standard error.
-
-    >>> row, base = ({"scores": {"a": {"images": images}}} for images in ({"x": 0.5, "y": 0.9}, {"x": 0.4, "y": 0.6}))
-    >>> [round(number, 6) for number in difference(row, base, "a")]
-    [0.2, 0.1]
-    """
-    ours, theirs = (r["scores"][way]["images"] for r in (row, base))
-    each = [ours[name] - theirs[name] for name in theirs]
-    error = statistics.stdev(each) / math.sqrt(len(each)) if len(each) > 1 else math.nan
-    return statistics.mean(each), error
+    """Mean over the images of the row's SBD less the base's, and its standard error."""
+    return paired(*(r["scores"][way]["images"] for r in (row, base)))
 
 
 def spread(record: dict, way: str) -> float | None:

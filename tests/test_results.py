@@ -1,16 +1,19 @@
-"""The README: its tables come from the records and are up to date, and its example runs."""
+"""The README and the page of results: their tables come from the records, and what they say of them holds."""
 
-import importlib.util
+import doctest
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SPEC = importlib.util.spec_from_file_location("make_results", ROOT / "book" / "make_results.py")
-make_results = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(make_results)
+sys.path.append(str(ROOT / "book"))
+
+import make_comparisons  # noqa: E402
+import make_pictures  # noqa: E402
+import make_results  # noqa: E402
 
 TEXT = "before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n"
 MEAN = {"sbd": 0.75, "dic": -1.25, "abs_dic": 2.25, "ap50": 0.5}
@@ -82,13 +85,16 @@ def test_fill_without_records_says_so(tmp_path):
 
 def leaves(name: str, labelled: int, background: str, annotate: str = "per image", **sbd: float) -> dict:
     """A record of 1000 leaves with both ways of scoring."""
-    images = [{"name": "plant001", "sbd": 0.5}]
     return RECORD | {
         "name": name,
         "config": RECORD["config"] | {"background": background, "annotate": annotate, "fraction": labelled / 1000},
         "data": RECORD["data"] | {"objects": 1000, "annotated_objects": labelled},
         "scores": {
-            f"{way}, tuned decoder": {"split": "val", "images": images, "mean": MEAN | {"sbd": score}}
+            f"{way}, tuned decoder": {
+                "split": "val",
+                "images": [{"name": "plant001", "sbd": score}],
+                "mean": MEAN | {"sbd": score},
+            }
             for way, score in (("inside the given foreground", sbd["inside"]), ("whole image", sbd["whole"]))
         },
     }
@@ -121,13 +127,13 @@ def test_a_run_without_mask_has_an_empty_cell(tmp_path):
 
 def test_the_curve_shows_what_the_records_hold(fractions, tmp_path, monkeypatch):
     drawn = []
-    plot = make_results.plt.Axes.plot
+    plot = make_pictures.plt.Axes.plot
     monkeypatch.setattr(
-        make_results.plt.Axes,
+        make_pictures.plt.Axes,
         "plot",
         lambda ax, x, y, *a, **k: drawn.append((x, y, k["label"])) or plot(ax, x, y, *a, **k),
     )
-    text = make_results.curves(make_results.read_records(fractions), tmp_path / "pictures")
+    text = make_pictures.curves(make_results.read_records(fractions), tmp_path / "pictures")
     assert "pictures/cvppp.png" in text and ":alt: cvppp" in text and (tmp_path / "pictures" / "cvppp.png").is_file()
     assert drawn == [
         ([0.1], [0.7], "inside the given foreground, background unlabelled"),
@@ -140,18 +146,66 @@ def test_the_curve_shows_what_the_records_hold(fractions, tmp_path, monkeypatch)
         ([1.0], [0.8], "whole image, background all labelled"),
     ]
     two = make_results.read_records(fractions)[:2]
-    assert make_results.curves(two, tmp_path / "fewer") == "No data set has three runs yet."
+    assert make_pictures.curves(two, tmp_path / "fewer") == "No data set has three runs yet."
     assert not (tmp_path / "fewer").exists()
 
 
 def test_examples_are_copied_beside_the_page(fractions, tmp_path):
     (fractions / "c" / "examples.jpg").write_bytes(b"a picture")
     page = TEXT.replace("results:", "examples:")
-    filled = make_results.fill(page, fractions, pictures=tmp_path / "results")
+    filled = make_pictures.fill(page, tmp_path / "results", fractions)
     assert "{figure} results/c.jpg\n:alt: c: images" in filled and "`a`" not in filled
     assert (tmp_path / "results" / "c.jpg").read_bytes() == b"a picture"
-    make_results.fill(TEXT, fractions, pictures=tmp_path / "readme")
-    assert not (tmp_path / "readme").exists(), "a file without examples gets no pictures"
+
+
+def test_ways_to_label_one_share_are_compared(fractions):
+    *_, strokes, images = make_comparisons.budget(make_results.read_records(fractions)).splitlines()
+    assert strokes == "| `c` | `b` | +0.050 ± nan | +0.125 ± nan |"  # of one image there is no standard error
+    assert images == "| `d` | `b` | +0.100 ± nan | +0.250 ± nan |"
+    assert make_comparisons.budget(make_results.read_records(fractions)[:1]) == make_comparisons.NONE
+
+
+def test_each_image_is_compared_with_itself():
+    ours, theirs = {"a": 0.5, "b": 0.75}, {"b": 0.25, "a": 0.5}
+    assert make_comparisons.paired(ours, theirs) == (0.25, 0.25)
+    with pytest.raises(KeyError):
+        make_comparisons.paired({"a": 0.5}, theirs)
+
+
+def test_what_the_loss_had_left_is_that_of_labelled_images(tmp_path):
+    end = {"pull": 0.125, "push": 0.25, "instance": 0.5}
+    every = RECORD | {"curve": [dict.fromkeys(end, 9.0), end]}
+    some = every | {"data": RECORD["data"] | {"annotated_images": 44}}
+    first, second = make_comparisons.left_over(
+        make_results.read_records(write(tmp_path, every=every, some=some | {"name": "some"}))
+    ).splitlines()[2:]
+    assert first == "| `leaves-10` | unlabelled | 91 | 0.12 | 0.25 | 0.50 |  |"
+    assert second == "| `some` | unlabelled | 91 | 0.25 | 0.50 | 1.00 |  |"
+
+
+def test_what_the_page_says_of_the_recorded_runs_holds():
+    """Sentences of book/results.md. Whoever records these runs anew reads them again."""
+    runs = {r["name"]: r for r in make_results.read_records(make_results.RUNS)}
+    sbd = {name: r["scores"]["whole image, tuned decoder"]["mean"]["sbd"] for name, r in runs.items()}
+    assert sbd["cvppp-100"] < 0.85 and sbd["cvppp-10-strokes"] < 0.7 < sbd["cvppp-10-images"]
+
+    def gain(name: str, way: str) -> tuple[float, float]:
+        scores = (runs[n]["scores"][f"{way}, tuned decoder"]["images"] for n in (name, "cvppp-10"))
+        return make_comparisons.paired(*({image["name"]: image["sbd"] for image in images} for images in scores))
+
+    for name, way, better in (
+        ("cvppp-10-images", "inside the given foreground", True),
+        ("cvppp-10-images", "whole image", True),
+        ("cvppp-10-strokes", "whole image", True),
+        ("cvppp-10-strokes", "inside the given foreground", False),
+    ):
+        mean, error = gain(name, way)
+        assert (mean > 2 * error) is better, (name, way)
+
+
+@pytest.mark.parametrize("module", [make_results, make_comparisons, make_pictures], ids=lambda m: m.__name__)
+def test_the_examples_of_the_scripts(module):
+    assert doctest.testmod(module).failed == 0
 
 
 def test_provenance_has_a_column_per_run(runs):
