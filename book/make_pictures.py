@@ -43,7 +43,7 @@ def curves(records: list[dict], folder: Path) -> str:
                 label = f"{way}, background {BACKGROUNDS[labelled]}"
                 sbd = [tuned(r, way)["mean"]["sbd"] for r in some]
                 if some:
-                    ax.plot(shares, sbd, marker, color=colour, linestyle=":", label=label)
+                    ax.plot(shares, sbd, marker, color=colour, fillstyle="none", linestyle=":", label=label)
         ax.set(xlabel="objects labelled", ylabel="SBD", xlim=(0, 1.05), ylim=(0, 1))
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.grid(alpha=0.3)
