@@ -189,6 +189,12 @@ def test_what_the_page_says_of_the_recorded_runs_holds():
     sbd = {name: r["scores"]["whole image, tuned decoder"]["mean"]["sbd"] for name, r in runs.items()}
     assert sbd["cvppp-100"] < 0.85 and sbd["cvppp-10-strokes"] < 0.7 < sbd["cvppp-10-images"]
 
+    names = "cvppp-10", "cvppp-20", "cvppp-40", "cvppp-60", "cvppp-80", "cvppp-100"
+    inside = [runs[name]["scores"]["inside the given foreground, tuned decoder"]["mean"]["sbd"] for name in names]
+    assert inside[0] < inside[1] < inside[2] and max(inside[2:]) - min(inside[2:]) < 0.02
+    whole = [sbd[name] for name in names]
+    assert whole[0] < whole[1] < whole[2] and max(whole[2:]) - min(whole[2:]) < 0.05
+
     def gain(name: str, way: str) -> tuple[float, float]:
         scores = (runs[n]["scores"][f"{way}, tuned decoder"]["images"] for n in (name, "cvppp-10"))
         return make_comparisons.paired(*({image["name"]: image["sbd"] for image in images} for images in scores))
