@@ -22,7 +22,7 @@ BOOK      := build/book
 EXECUTED  := $(NOTEBOOKS:%=$(BOOK)/%)
 HTML      := $(BOOK)/_build/html
 BUILT     := $(BOOK)/.built
-MODULE    := $(wildcard spoco_lite/*.py spoco_lite/*/*.py)
+MODULE    := $(wildcard spoco_lite/*.py spoco_lite/*/*.py spoco_lite/*/*/*.py)
 DATA      := $(shell find data -type f 2>/dev/null)
 PAGES     := _config.yml _toc.yml $(wildcard book/* book/_static/*)
 

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from spoco_lite import data
-from spoco_lite.config import Config
-from spoco_lite.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK
-from spoco_lite.evaluate import score
-from spoco_lite.runs import load_model, prediction_size, provenance, write_json
-from spoco_lite.sweep import sweep
+from spoco_lite.prediction.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK
+from spoco_lite.prediction.evaluate import score
+from spoco_lite.results.runs import load_model, prediction_size, provenance, write_json
+from spoco_lite.training.config import Config
+from spoco_lite.training.sweep import sweep
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "ablations"
 STEPS = 700

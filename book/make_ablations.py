@@ -10,7 +10,7 @@ from pathlib import Path
 from make_comparisons import paired
 from make_results import fill_markers, table
 
-from spoco_lite.config import Config
+from spoco_lite.training.config import Config
 
 ABLATIONS = Path(__file__).resolve().parents[1] / "data" / "ablations"
 WAYS = {"whole image": "whole image", "inside the given foreground": "inside the mask"}  # of the record: of the table

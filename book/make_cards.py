@@ -16,7 +16,7 @@ import numpy as np
 from spoco_lite import data
 from spoco_lite.data.paths import shipped
 from spoco_lite.data.sample import Sample
-from spoco_lite.plot import panels, show_labels
+from spoco_lite.show.plot import panels, show_labels
 
 CARDS = {name: (name, {}) for name in data.DATASETS if name not in ("folder", "ovules")}
 CARDS |= {"ovules": ("ovules", {"target": "nuclei"}), "ovules-cells": ("ovules", {"target": "cells"})}

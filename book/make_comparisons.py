@@ -17,7 +17,7 @@ from make_results import (
     tuned,
 )
 
-from spoco_lite.decoders import WHOLE_IMAGE, WITH_MASK
+from spoco_lite.prediction.decoders import WHOLE_IMAGE, WITH_MASK
 
 NONE = "There are no such runs yet."
 

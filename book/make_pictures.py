@@ -23,7 +23,7 @@ from make_results import (
 )
 from matplotlib.ticker import PercentFormatter
 
-from spoco_lite.decoders import WHOLE_IMAGE, WITH_MASK
+from spoco_lite.prediction.decoders import WHOLE_IMAGE, WITH_MASK
 
 
 def curves(records: list[dict], folder: Path) -> str:

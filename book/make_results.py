@@ -1,7 +1,7 @@
 """Write the tables of results between the markers of Markdown files: python book/make_results.py FILE...
 
 `make book` fills the page of results, `make refresh` the README. The numbers come from the records in data/runs/
-(fields: spoco_lite/runs.py); a record without scores yields no row.
+(fields: spoco_lite/results/runs.py); a record without scores yields no row.
 """
 
 import json
@@ -11,9 +11,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from spoco_lite.config import Config
-from spoco_lite.decoders import WHOLE_IMAGE, WITH_MASK
-from spoco_lite.train_command import options_of
+from spoco_lite.commands.train import options_of
+from spoco_lite.prediction.decoders import WHOLE_IMAGE, WITH_MASK
+from spoco_lite.training.config import Config
 
 RUNS = Path(__file__).resolve().parents[1] / "data" / "runs"
 METRICS = {

@@ -8,10 +8,10 @@ from pathlib import Path
 from skimage.transform import resize
 
 from spoco_lite import data
-from spoco_lite.decoders import WITH_MASK, decode
-from spoco_lite.plot import embedding_rgb, match_colours, panels
-from spoco_lite.predict import embed
-from spoco_lite.runs import load_model, load_run
+from spoco_lite.prediction.decoders import WITH_MASK, decode
+from spoco_lite.prediction.image import embed
+from spoco_lite.results.runs import load_model, load_run
+from spoco_lite.show.plot import embedding_rgb, match_colours, panels
 
 RUN, TRAINED, UNSEEN = "cvppp-10", "plant109", "plant129"
 

@@ -3,16 +3,9 @@
 import argparse
 import sys
 
-from . import evaluate_command, predict_command, sweep, train_command
-from .data import command as data_command
+from .commands import data, evaluate, predict, sweep, train
 
-COMMANDS = {
-    "data": data_command,
-    "train": train_command,
-    "sweep": sweep,
-    "evaluate": evaluate_command,
-    "predict": predict_command,
-}
+COMMANDS = {module.__name__.rpartition(".")[2]: module for module in (data, train, sweep, evaluate, predict)}
 
 
 def make_parser() -> argparse.ArgumentParser:

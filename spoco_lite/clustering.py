@@ -18,7 +18,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from .points import centred, check_positive, hdbscan_clusters, largest_first, mean_shift, squared_distances
+from .clusterers import hdbscan_clusters, mean_shift
+from .sums.points import centred, check_positive, largest_first, squared_distances
 
 __all__ = ["Clusterer", "consistency_clustering", "hdbscan_clusters", "mean_shift", "segment"]
 

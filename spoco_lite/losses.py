@@ -15,10 +15,10 @@ a consistency averaged over anchors and images.
 import torch
 from torch import Tensor
 
-from .blocks import sum_over_pixels
-from .regions import Regions, annotated_regions, check_batch, lift, lifted_distances
 from .selection import GaussianKernel, draw_anchors, draw_object_pixels, embeddings_at, mass_of, pixel_numbers
-from .terms import EPS, Term, check_choices, mean_over_images, run_terms, without_autocast
+from .sums.blocks import sum_over_pixels
+from .sums.regions import Regions, annotated_regions, check_batch, lift, lifted_distances
+from .sums.terms import EPS, Term, check_choices, mean_over_images, run_terms, without_autocast
 
 
 @without_autocast

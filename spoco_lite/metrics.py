@@ -30,7 +30,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .overlaps import Overlaps, overlaps
+from .sums.overlaps import Overlaps, overlaps
 
 # Written out: an IoU of 3/5 is not above 0.60, but it would be above a sum of steps of 0.05 that rounds down.
 AP_THRESHOLDS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)

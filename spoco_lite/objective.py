@@ -13,9 +13,9 @@ from .losses import (
     regularizer_loss,
     unlabeled_push_term,
 )
-from .regions import annotated_regions
 from .selection import GaussianKernel
-from .terms import check_choices, run_terms, without_autocast
+from .sums.regions import annotated_regions
+from .sums.terms import check_choices, run_terms, without_autocast
 
 
 class LossTerms(NamedTuple):
@@ -44,7 +44,7 @@ class SpocoLoss:
         weights.
     max_objects
         upper bound of the labels, for training without waiting for the device
-        (:func:`spoco_lite.regions.annotated_regions`).
+        (:func:`spoco_lite.sums.regions.annotated_regions`).
 
     Example
     -------

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from .regions import check_batch, full_precision, squared_distances
+from .sums.regions import check_batch, full_precision, squared_distances
 
 CANDIDATES_PER_ANCHOR = (
     5  # pixels drawn for each anchor wanted; those too close to an earlier anchor are passed over
@@ -204,7 +204,7 @@ def draw_object_pixels(slots: Tensor, sizes: Tensor, *, generator: torch.Generat
     """One pixel of each region, drawn at random: (N, R) numbers of pixels in the flattened image.
 
     ``slots`` (N, P) and ``sizes`` (N, R) are those of
-    :class:`spoco_lite.regions.Regions`. A region without pixels gets any pixel.
+    :class:`spoco_lite.sums.regions.Regions`. A region without pixels gets any pixel.
 
     >>> draw_object_pixels(torch.tensor([[0, 2, 1, -1]]), torch.ones(1, 3))
     tensor([[0, 2, 1]])

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from spoco_lite.config import Config
-from spoco_lite.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK
 from spoco_lite.objective import SpocoLoss
-from spoco_lite.runs import build_pair
-from spoco_lite.train import train
+from spoco_lite.prediction.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK
+from spoco_lite.results.runs import build_pair
+from spoco_lite.training.config import Config
+from spoco_lite.training.loop import train
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "book"))

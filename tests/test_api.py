@@ -18,72 +18,57 @@ PAGE = (Path(__file__).parents[1] / "book" / "api.md").read_text(encoding="utf-8
 # What only other files of the module call; a reader meets it there. None: the whole file.
 INNER = {
     "__main__": None,  # the command line, with its own --help
-    "data.command": None,
-    "checkpoint": None,  # what the loop of training is made of
-    "interrupts": None,
-    "processes": None,
-    "tile_labels": None,  # how the labels of tiles are joined
-    "evaluate_command": None,
-    "predict_command": None,
-    "train_command": None,
-    "data.download": None,  # what fetching is made of
-    "data.sources": None,
-    "data.unpack": None,
-    "data.scenery": None,  # what synthetic plants are drawn with
+    "commands.data": None,
+    "training.checkpoint": None,  # what the loop of training is made of
+    "training.interrupts": None,
+    "training.processes": None,
+    "prediction.tile_labels": None,  # how the labels of tiles are joined
+    "commands.evaluate": None,
+    "commands.predict": None,
+    "commands.train": None,
+    "commands.sweep": None,
+    "data.fetch.download": None,  # what fetching is made of
+    "data.fetch.sources": None,
+    "data.fetch.unpack": None,
+    "data.sets.scenery": None,  # what synthetic plants are drawn with
     "data.strokes": None,  # what annotation plans draw with
-    "data.bbbc038": {"read_nuclei"},  # one sample of read()
-    "data.bbbc050": {"read_embryo"},
-    "data.cvppp": {"read_plant"},
-    "data.ovules": {"read_crop"},
-    "data.vnc": {"read_slab"},
+    "data.sets.bbbc038": {"read_nuclei"},  # one sample of read()
+    "data.sets.bbbc050": {"read_embryo"},
+    "data.sets.cvppp": {"read_plant"},
+    "data.sets.ovules": {"read_crop"},
+    "data.sets.vnc": {"read_slab"},
     "data.fetch": {"target", "source", "advice", "changed"},
     "augment": {"draw_windows", "look_through", "colour", "microscopy"},
-    "stream": {"blocks"},
-    "window": {"within"},
+    "prediction.stream": {"blocks"},
+    "prediction.window": {"within"},
     "selection": {"mass_of", "draw_object_pixels", "embeddings_at", "pixel_numbers"},
-    "terms": None,  # how those of the loss are run together
+    "sums.terms": None,  # how those of the loss are run together
     "losses": {"pull_term", "instance_term", "unlabeled_push_term"},
-    "regions": {"lifted_distances", "membership", "full_precision", "check_batch"},
-    "points": {
-        "nearest",
-        "squared_distances",
-        "ball_sums",
-        "largest_first",
-        "draw",
-        "centred",
-        "check_points",
-        "check_positive",
-    },
-    "batches": {"Batch", "check_sample", "renumbered", "seed_of"},
-    "sweep": {"add_arguments", "run"},
-    "runs": {"write_json", "provenance", "peak_memory_mb"},
+    "sums.regions": {"lifted_distances", "membership", "full_precision", "check_batch"},
+    "sums.points": None,  # what clusterers are made of
+    "training.batches": {"Batch", "check_sample", "renumbered", "seed_of"},
+    "training.sweep": {"kept_score", "minutes"},
+    "results.runs": {"write_json", "provenance", "peak_memory_mb"},
 }
 # On the page without an example of their own.
 NO_EXAMPLE = {
     "the example of the function that returns it shows it": {
         "data.annotation": {"Cost", "Plan"},
-        "diagnostics": {"Diagnostics"},
+        "training.diagnostics": {"Diagnostics"},
         "objective": {"LossTerms"},
         "metrics": {"Match", "Evaluation"},
-        "overlaps": {"Overlaps"},
-        "regions": {"Regions"},
+        "sums.overlaps": {"Overlaps"},
+        "sums.regions": {"Regions"},
     },
     "needs data that have to be fetched, a network, or a training": {
-        **{f"data.{name}": {"read"} for name in ("bbbc038", "bbbc050", "cvppp", "ovules", "vnc")},
+        **{f"data.sets.{name}": {"read"} for name in ("bbbc038", "bbbc050", "cvppp", "ovules", "vnc")},
         "data.fetch": {"fetch"},
-        "evaluate": {"evaluate_run", "draw_examples", "score_all"},
-        "train": {"train"},
+        "prediction.evaluate": {"evaluate_run", "draw_examples", "score_all"},
+        "training.loop": {"train"},
     },
-    "writes what ships, and takes a while": {"data.rosettes": {"write"}, "data.cells3d": {"write"}},
+    "writes what ships, and takes a while": {"data.sets.rosettes": {"write"}, "data.sets.cells3d": {"write"}},
     "the example of read_array opens a file with it": {"data.files": {"open_array"}},
 }
-
-MODULES = [
-    info.name.removeprefix("spoco_lite.")
-    for info in pkgutil.walk_packages(spoco_lite.__path__, "spoco_lite.")
-    if INNER.get(info.name.removeprefix("spoco_lite."), ()) is not None
-]
-
 
 def public(module: str) -> dict:
     """Functions and classes that a file defines, without a leading underscore."""
@@ -95,6 +80,14 @@ def public(module: str) -> dict:
         and value.__module__ == f"spoco_lite.{module}"
         and not name.startswith("_")
     }
+
+
+MODULES = [
+    info.name.removeprefix("spoco_lite.")
+    for info in pkgutil.walk_packages(spoco_lite.__path__, "spoco_lite.")
+    if INNER.get(info.name.removeprefix("spoco_lite."), ()) is not None
+]
+MODULES = [module for module in MODULES if public(module)]  # a room's own file only says what the room is for
 
 
 def on_page(module: str) -> set[str]:

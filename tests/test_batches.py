@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from spoco_lite import batches, data, train
-from spoco_lite.batches import Batches
-from spoco_lite.config import Config
+from spoco_lite import data
 from spoco_lite.data import Sample
+from spoco_lite.training import batches
+from spoco_lite.training import loop as train
+from spoco_lite.training.batches import Batches
+from spoco_lite.training.config import Config
 
 CPU = torch.device("cpu")
 CONFIG = Config(size=32, batch=2)

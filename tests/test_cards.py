@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from spoco_lite import data
+from spoco_lite.data.fetch.sources import SOURCES
 from spoco_lite.data.paths import shipped
 from spoco_lite.data.sample import Sample
-from spoco_lite.data.sources import SOURCES
 from spoco_lite.data.splits import split_names
 
 MAKE = runpy.run_path(str(Path(__file__).resolve().parents[1] / "book" / "make_cards.py"))

@@ -7,9 +7,9 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
-from spoco_lite.data import cells3d
-from spoco_lite.data.cells3d import SPLITS, make_cells, read
 from spoco_lite.data.files import read_array
+from spoco_lite.data.sets import cells3d
+from spoco_lite.data.sets.cells3d import SPLITS, make_cells, read
 from spoco_lite.metrics import evaluate
 
 

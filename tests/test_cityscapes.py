@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spoco_lite.data import cityscapes, paths
+from spoco_lite.data import paths
+from spoco_lite.data.sets import cityscapes
 
 SHAPE = (16, 32)
 # What lies in the columns of each drawn frame, and what it becomes for all things and for cars.

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from spoco_lite import points as points_module
 from spoco_lite.clustering import consistency_clustering, hdbscan_clusters, mean_shift, segment
 from spoco_lite.metrics import adapted_rand_error, symmetric_best_dice
-from spoco_lite.points import ball_sums, largest_first, nearest
+from spoco_lite.sums import points as points_module
+from spoco_lite.sums.points import ball_sums, largest_first, nearest
 
 TWO_CLUSTERERS = pytest.mark.parametrize(
     "cluster", [mean_shift, partial(hdbscan_clusters, min_cluster_size=10)], ids=["mean_shift", "hdbscan"]

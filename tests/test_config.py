@@ -7,10 +7,10 @@ import json
 import pytest
 import torch
 
-from spoco_lite import train_command
-from spoco_lite.config import Config
-from spoco_lite.runs import load_run, recorded_runs
-from spoco_lite.schedule import schedule
+from spoco_lite.commands import train as train_command
+from spoco_lite.results.runs import load_run, recorded_runs
+from spoco_lite.training.config import Config
+from spoco_lite.training.schedule import schedule
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from spoco_lite import data
-from spoco_lite.data import cvppp, paths, resize, rosettes, splits
+from spoco_lite.data import paths, resize, splits
+from spoco_lite.data.sets import cvppp, rosettes
 from spoco_lite.data.splits import split_names
 
 # ---------------------------------------------------------------------- names and splits

@@ -8,8 +8,10 @@ import pooch
 import pytest
 
 from spoco_lite.__main__ import main
-from spoco_lite.data import Sample, Samples, command, sources
-from spoco_lite.data.sources import File, Source
+from spoco_lite.commands import data as command
+from spoco_lite.data import Sample, Samples
+from spoco_lite.data.fetch import sources
+from spoco_lite.data.fetch.sources import File, Source
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spoco_lite import augment, blocks
+from spoco_lite import augment
 from spoco_lite.augment import two_views
-from spoco_lite.config import Config
 from spoco_lite.objective import SpocoLoss
-from spoco_lite.train import Training
+from spoco_lite.sums import blocks
+from spoco_lite.training.config import Config
+from spoco_lite.training.loop import Training
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
 OPTIONS = [

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from spoco_lite.diagnostics import diagnose
 from spoco_lite.selection import draw_anchors
+from spoco_lite.training.diagnostics import diagnose
 
 
 def scene(size, images=3, objects=4, seed=0):

@@ -6,7 +6,7 @@ import http_server
 import pytest
 import requests
 
-from spoco_lite.data.download import download
+from spoco_lite.data.fetch.download import download
 
 RAW = bytes(range(256)) * 3000  # 768,000 bytes
 

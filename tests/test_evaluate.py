@@ -7,8 +7,8 @@ import pytest
 
 from spoco_lite import data
 from spoco_lite.__main__ import main
-from spoco_lite.decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK
-from spoco_lite.evaluate import evaluate_run
+from spoco_lite.prediction.decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK
+from spoco_lite.prediction.evaluate import evaluate_run
 
 TINY = "--size 32 --steps 4 --widths 4 8 --batch 2 --held-out 1 --log-every 2".split()
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from spoco_lite import decoders, evaluate
 from spoco_lite.data import Sample, Samples
-from spoco_lite.decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, Decoding
-from spoco_lite.evaluate import centre, score, score_all, tune
-from spoco_lite.runs import write_json
+from spoco_lite.prediction import decoders, evaluate
+from spoco_lite.prediction.decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, Decoding
+from spoco_lite.prediction.evaluate import centre, score, score_all, tune
+from spoco_lite.results.runs import write_json
 from spoco_lite.unet import MomentumPair
 
 PLAIN = {"cluster": "mean_shift", "radius": 1.0, "consistent": False, "min_size": 20}

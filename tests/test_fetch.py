@@ -12,8 +12,9 @@ import pooch
 import pytest
 
 from spoco_lite.__main__ import main
-from spoco_lite.data import download, fetch, sources
-from spoco_lite.data.sources import File, Source
+from spoco_lite.data import fetch
+from spoco_lite.data.fetch import download, sources
+from spoco_lite.data.fetch.sources import File, Source
 
 RAW = bytes(range(256)) * 3000  # 768,000 bytes
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from spoco_lite import blocks, losses
+from spoco_lite import losses
 from spoco_lite.objective import LossTerms, SpocoLoss
+from spoco_lite.sums import blocks
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
 KERNEL = {"delta_var": 0.5, "kernel_threshold": 0.5}

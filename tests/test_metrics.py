@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from spoco_lite import metrics
 from spoco_lite.metrics import AP_THRESHOLDS, evaluate
-from spoco_lite.overlaps import overlaps
+from spoco_lite.sums.overlaps import overlaps
 
 REFERENCE = Path(__file__).parent / "reference"
 ROWS = json.loads((REFERENCE / "expected_metrics.json").read_text())

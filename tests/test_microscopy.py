@@ -11,8 +11,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from spoco_lite.data import bbbc038, bbbc050, ovules, paths, vnc
+from spoco_lite.data import paths
 from spoco_lite.data.files import read_array
+from spoco_lite.data.sets import bbbc038, bbbc050, ovules, vnc
 from spoco_lite.data.splits import split_names
 
 RNG = np.random.default_rng(0)

@@ -15,7 +15,8 @@ import tifffile
 from PIL import Image
 
 from spoco_lite.__main__ import main
-from spoco_lite.data import SPLITS, folder, rosettes
+from spoco_lite.data import SPLITS, folder
+from spoco_lite.data.sets import rosettes
 
 PAGE = Path(__file__).resolve().parents[1] / "book" / "own_images.md"
 TINY = "--steps 2 --size 32 --batch 2 --widths 4 8 --embedding-dim 4 --held-out 1"

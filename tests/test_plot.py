@@ -13,7 +13,7 @@ import torch
 from matplotlib.colors import to_rgb
 from skimage.color import rgb2lab
 
-from spoco_lite.plot import (
+from spoco_lite.show.plot import (
     BACKGROUND,
     PALETTE,
     UNLABELLED,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from spoco_lite.predict import embed, resize_labels, segment_image
+from spoco_lite.prediction.image import embed, resize_labels, segment_image
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
 

@@ -13,13 +13,13 @@ import zarr
 from PIL import Image
 from skimage.measure import label
 
-from spoco_lite import predict_command, tiles
-from spoco_lite.config import Config
-from spoco_lite.data import rosettes
-from spoco_lite.decoders import WHOLE_IMAGE
+from spoco_lite.commands import predict as predict_command
+from spoco_lite.data.sets import rosettes
 from spoco_lite.metrics import evaluate
-from spoco_lite.predict import segment_image
-from spoco_lite.runs import (
+from spoco_lite.prediction import tiles
+from spoco_lite.prediction.decoders import WHOLE_IMAGE
+from spoco_lite.prediction.image import segment_image
+from spoco_lite.results.runs import (
     build_pair,
     load_model,
     load_run,
@@ -28,6 +28,7 @@ from spoco_lite.runs import (
     save_weights,
     write_json,
 )
+from spoco_lite.training.config import Config
 
 
 def predict(*arguments) -> int:

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from spoco_lite import train
-from spoco_lite.config import Config
+from spoco_lite.training import loop as train
+from spoco_lite.training.config import Config
 
 # GroupNorm: on the CPU, BatchNorm looks at each process's own part of the batch.
 CONFIG = Config(
@@ -19,8 +19,9 @@ CONFIG = Config(
 WORKER = """
 import sys
 import torch
-from spoco_lite import batches, losses, processes, train
-from spoco_lite.config import Config
+from spoco_lite.training import batches, processes, loop as train
+from spoco_lite import losses
+from spoco_lite.training.config import Config
 
 batches.two_views = lambda images, labels, **_: (images, images.flip(1), labels)
 
@@ -46,7 +47,7 @@ with processes.joined():
 TRAINED = """
 import sys
 import torch
-from spoco_lite import train
+from spoco_lite.training import loop as train
 torch.set_num_threads(1)
 stop, step = int(sys.argv[2]), train.Training.train_step
 

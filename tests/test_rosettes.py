@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from spoco_lite.data import load, rosettes
+from spoco_lite.data import load
 from spoco_lite.data.files import read_array
-from spoco_lite.data.rosettes import SPLITS, make_rosette, read
+from spoco_lite.data.sets import rosettes
+from spoco_lite.data.sets.rosettes import SPLITS, make_rosette, read
 
 SEEDS = range(0, 60, 3)
 

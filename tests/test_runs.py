@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from spoco_lite import runs
-from spoco_lite.train import Config
+from spoco_lite.results import runs
+from spoco_lite.training.loop import Config
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
 NETWORK = {"in_channels": 1, "embedding_dim": 4, "widths": [4, 8], "norm": "batch"}

@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from spoco_lite.regions import squared_distances
 from spoco_lite.selection import GaussianKernel, draw_anchors, draw_object_pixels, soft_masks
+from spoco_lite.sums.regions import squared_distances
 
 
 def randn(*shape, seed=0, dtype=torch.float32):

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from spoco_lite import stream
 from spoco_lite.data.files import as_image
-from spoco_lite.predict import embed
-from spoco_lite.stream import LazyImage, statistics
-from spoco_lite.tiles import segment_tiles
+from spoco_lite.prediction import stream
+from spoco_lite.prediction.image import embed
+from spoco_lite.prediction.stream import LazyImage, statistics
+from spoco_lite.prediction.tiles import segment_tiles
+from spoco_lite.prediction.window import embed_window, receptive_radius
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
-from spoco_lite.window import embed_window, receptive_radius
 
 # ---------------------------------------------------------------------- what the network sees
 

@@ -14,9 +14,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from spoco_lite import sweep as module
-from spoco_lite.config import Config
-from spoco_lite.sweep import grid, sweep
+from spoco_lite.commands import sweep as sweep_command
+from spoco_lite.training import sweep as module
+from spoco_lite.training.config import Config
+from spoco_lite.training.sweep import grid, sweep
 
 TINY = Config(size=32, batch=2, steps=2, widths=(4, 8), embedding_dim=4, held_out=0)
 OPTIONS = ["--size", "32", "--batch", "2", "--widths", "4", "8", "--embedding-dim", "4", "--held-out", "0"]
@@ -24,8 +25,8 @@ OPTIONS = ["--size", "32", "--batch", "2", "--widths", "4", "8", "--embedding-di
 
 def command(*arguments) -> int:
     parser = argparse.ArgumentParser()
-    module.add_arguments(parser.add_subparsers())
-    return module.run(parser.parse_args(["sweep", *map(str, arguments)]))
+    sweep_command.add_arguments(parser.add_subparsers())
+    return sweep_command.run(parser.parse_args(["sweep", *map(str, arguments)]))
 
 
 def never(job, environment):

@@ -16,9 +16,9 @@ from numpy.lib.format import open_memmap
 from test_tiles import cut, ideal, same_partition
 
 from spoco_lite.clustering import mean_shift
-from spoco_lite.data import rosettes
-from spoco_lite.runs import load_model
-from spoco_lite.stream import LazyImage
+from spoco_lite.data.sets import rosettes
+from spoco_lite.prediction.stream import LazyImage
+from spoco_lite.results.runs import load_model
 
 
 @pytest.fixture
@@ -93,9 +93,9 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from numpy.lib.format import open_memmap
-from spoco_lite.runs import load_model
-from spoco_lite.stream import LazyImage
-from spoco_lite.tiles import segment_tiles
+from spoco_lite.results.runs import load_model
+from spoco_lite.prediction.stream import LazyImage
+from spoco_lite.prediction.tiles import segment_tiles
 class Output(np.ndarray):
     def __setitem__(self, index, value):
         super().__setitem__(index, value)

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from spoco_lite.clustering import mean_shift
-from spoco_lite.data import cells3d, rosettes
+from spoco_lite.data.sets import cells3d, rosettes
 from spoco_lite.metrics import evaluate
-from spoco_lite.predict import segment_image
-from spoco_lite.runs import load_model
-from spoco_lite.stream import statistics
-from spoco_lite.tiles import segment_tiles
+from spoco_lite.prediction.image import segment_image
+from spoco_lite.prediction.stream import statistics
+from spoco_lite.prediction.tiles import segment_tiles
+from spoco_lite.results.runs import load_model
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
 NUMBERS = 64

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from spoco_lite import batches, data, train, validation
-from spoco_lite.diagnostics import Diagnostics
+from spoco_lite import data
 from spoco_lite.objective import LossTerms, SpocoLoss
-from spoco_lite.runs import load_model
-from spoco_lite.train import Config, Training
+from spoco_lite.results.runs import load_model
+from spoco_lite.training import batches, validation
+from spoco_lite.training import loop as train
+from spoco_lite.training.diagnostics import Diagnostics
+from spoco_lite.training.loop import Config, Training
 
 TINY = Config(
     size=32, batch=2, steps=5, log_every=2, widths=(4, 8), embedding_dim=4, fraction=0.4, held_out=1, validate_every=2
@@ -231,7 +233,7 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(point, uninterrupted
 KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
-from spoco_lite import train
+from spoco_lite.training import loop as train
 torch.set_num_threads({threads})
 train.CHECKPOINT_SECONDS = float("inf")
 save, calls = torch.save, []

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from spoco_lite.data.unpack import unpack
+from spoco_lite.data.fetch.unpack import unpack
 
 FILES = {"root/raw/00.tif": b"image", "root/raw/01.tif": b"other", "root/README.md": b"text"}
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from spoco_lite import widgets
-from spoco_lite.widgets import kernel_explorer, show_kernel
+from spoco_lite.show import widgets
+from spoco_lite.show.widgets import kernel_explorer, show_kernel
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from . import bbbc038, bbbc050, cells3d, cityscapes, cvppp, folder, ovules, rosettes, vnc
+from . import folder
 from .annotation import Cost, Plan, plan_annotation
 from .sample import Sample, Samples, Size, resize
+from .sets import bbbc038, bbbc050, cells3d, cityscapes, cvppp, ovules, rosettes, vnc
 from .splits import SPLITS
 
 # Each reads a split in the size of its owner: read(split, **options) -> Samples.

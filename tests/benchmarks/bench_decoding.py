@@ -12,11 +12,12 @@ import torch
 from bench_loss import in_fresh_process, seconds
 from scenes import nuclei
 
-from spoco_lite import data, points
+from spoco_lite import clusterers as points
+from spoco_lite import data
 from spoco_lite.clustering import consistency_clustering, hdbscan_clusters, mean_shift, segment
 from spoco_lite.metrics import symmetric_best_dice
-from spoco_lite.predict import embed
-from spoco_lite.runs import load_model
+from spoco_lite.prediction.image import embed
+from spoco_lite.results.runs import load_model
 
 RUN, SIZE = "cvppp-100", 448
 

@@ -19,14 +19,14 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from spoco_lite import data
-from spoco_lite.batches import Batch
 from spoco_lite.data import Sample
-from spoco_lite.decoders import DEFAULTS, WITH_MASK, decode
-from spoco_lite.evaluate import centre, default_split
 from spoco_lite.objective import LossTerms
-from spoco_lite.predict import embed
-from spoco_lite.runs import load_model, load_run, peak_memory_mb, prediction_size, recorded_runs
-from spoco_lite.train import Config, Training
+from spoco_lite.prediction.decoders import DEFAULTS, WITH_MASK, decode
+from spoco_lite.prediction.evaluate import centre, default_split
+from spoco_lite.prediction.image import embed
+from spoco_lite.results.runs import load_model, load_run, peak_memory_mb, prediction_size, recorded_runs
+from spoco_lite.training.batches import Batch
+from spoco_lite.training.loop import Config, Training
 from spoco_lite.unet import MomentumPair
 
 PARTS = ("data", "network", "loss", "optimiser", "momentum")

@@ -18,10 +18,10 @@ import zarr
 
 from spoco_lite import data
 from spoco_lite.metrics import evaluate
-from spoco_lite.predict import segment_image
-from spoco_lite.runs import peak_memory_mb
-from spoco_lite.stream import LazyImage, statistics
-from spoco_lite.tiles import segment_tiles
+from spoco_lite.prediction.image import segment_image
+from spoco_lite.prediction.stream import LazyImage, statistics
+from spoco_lite.prediction.tiles import segment_tiles
+from spoco_lite.results.runs import peak_memory_mb
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
 SHAPE, TILE, WHOLE = (256, 512, 512), (128, 128, 128), (96, 160, 160)

@@ -17,7 +17,7 @@ import bench_step
 import bench_tiles
 import torch
 
-from spoco_lite.runs import provenance, write_json
+from spoco_lite.results.runs import provenance, write_json
 
 BENCHMARKS = {
     "loss": bench_loss.loss,

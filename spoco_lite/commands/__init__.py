@@ -1,0 +1,1 @@
+"""``python -m spoco_lite``: a file for each command."""

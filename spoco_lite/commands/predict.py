@@ -1,0 +1,237 @@
+"""``python -m spoco_lite predict RUN INPUT OUTPUT``: label maps of a folder of images, with pictures and scores."""
+
+import argparse
+import csv
+import hashlib
+import json
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tifffile
+import torch
+from numpy.lib.format import open_memmap
+from skimage.segmentation import relabel_sequential
+from tqdm import tqdm
+
+from ..data.files import SUFFIXES, as_labels, open_array, read_array
+from ..metrics import evaluate
+from ..prediction.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK, arguments, split_pieces
+from ..prediction.evaluate import SCORES
+from ..prediction.image import segment_image
+from ..prediction.stream import LazyImage
+from ..prediction.tiles import TILE, segment_tiles
+from ..results.runs import load_model, load_run, prediction_size, run_folder, write_json
+from ..show.plot import match_colours, panels
+from ..unet import MomentumPair
+
+BIG = 1 << 22
+"""Pixels from which an image goes through tiles: 2048 x 2048, or 161 x 161 x 161."""
+
+PICTURE = 1024  # pixels: the longest side that a picture shows
+
+
+def add_arguments(commands: argparse._SubParsersAction) -> None:
+    """Add ``predict`` to the command line."""
+    parser = commands.add_parser(
+        "predict",
+        help="label maps of your images by a trained run",
+        description="Writes NAME.tif (labels: 0 background, 1..K objects) and NAME.jpg (a picture of them) for each "
+        "image. Stopped at any moment, the same command goes on with what is missing.",
+    )
+    parser.add_argument("run", metavar="RUN", help="folder or name of a trained run")
+    kinds = ", ".join(SUFFIXES)
+    parser.add_argument("input", metavar="INPUT", type=Path, help=f"an image or a folder of them: {kinds}")
+    parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder for what is written")
+    parser.add_argument("--labels", type=Path, help="folder of true label maps of the same names, for scores.csv")
+    parser.add_argument("--mask", type=Path, help="folder of masks of the same names; objects are where they are not 0")
+    parser.add_argument("--key", help="name of the image inside HDF5 and zarr files that hold several arrays")
+    parser.add_argument("--label-key", help="the same for the labels")
+    parser.add_argument(
+        "--decoder",
+        choices=("default", "tuned"),
+        default="default",
+        help="tuned: the one that `evaluate` found best on training images",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        help=f"pixels along an axis; by default {TILE[2]} in images and {TILE[3]} in volumes, if they have more than "
+        f"{BIG} pixels",
+    )
+    parser.add_argument("--device", help="cpu or cuda; by default a GPU if there is one")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Do what the command line says; returns the exit code, 0 or 1, or 130 after Ctrl-C."""
+    try:
+        return _predict(parsed)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on with what {parsed.output} lacks", file=sys.stderr)
+        return 130
+
+
+def _predict(parsed: argparse.Namespace) -> int:
+    images, output = _files(parsed.input), parsed.output
+    labels, masks = (_files(folder) if folder else {} for folder in (parsed.labels, parsed.mask))
+    if output.resolve() in {p.resolve().parent for files in (images, labels, masks) for p in files.values()}:
+        raise ValueError(f"{output}: holds images, labels or masks to be read; give another folder for the output")
+    record, pair = load_run(parsed.run), load_model(parsed.run)
+    pair.to(parsed.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    decoder = _decoder(record, parsed.decoder, WITH_MASK if parsed.mask else WHOLE_IMAGE)
+    size = prediction_size(record["config"])
+    if parsed.tile is not None and size is not None:
+        raise ValueError(
+            f"--tile: {parsed.run} brings images to {size}; only runs with crop and without zoom take tiles"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    weights = hashlib.sha256((run_folder(parsed.run) / "weights.safetensors").read_bytes()).hexdigest()
+    _same_settings(
+        output / "predict.json",
+        {"weights": weights, "decoder": decoder, "mask": bool(parsed.mask), "tile": parsed.tile},
+    )
+    rows, wrong, there = [], 0, 0
+    for name, path in tqdm(images.items(), "images", unit="image", disable=None):
+        try:
+            target = output / f"{name}.tif"
+            image = None
+            if target.is_file():
+                there += 1
+            else:
+                image = LazyImage(path, ndim=pair.f.ndim, key=parsed.key)
+                mask = _partner(masks, name, parsed.mask, "mask") if parsed.mask else None
+                _segment(pair, image, mask, target, decoder, size=size, tile=parsed.tile)
+            truth = None
+            if parsed.labels:
+                file = _partner(labels, name, parsed.labels, "label map")
+                truth = as_labels(read_array(file, key=parsed.label_key), file, unlabeled=-1)
+                found = read_array(target).astype(np.int64)
+                if truth.shape != found.shape:
+                    raise ValueError(f"{file}: found shape {truth.shape}, expected {found.shape}, that of {path}")
+                result = evaluate(truth, found)
+                rows.append({"image": name} | {k: round(getattr(result, field), 4) for k, field in SCORES.items()})
+            if not (output / f"{name}.jpg").is_file():
+                image = image or LazyImage(path, ndim=pair.f.ndim, key=parsed.key)
+                _draw(image, target, truth, output / f"{name}.jpg")
+        except (ValueError, OSError) as error:
+            wrong += 1
+            message = str(error) if str(path.parent) in str(error) else f"{path}: {error}"
+            tqdm.write(f"error: {message}", file=sys.stderr)
+    if there:
+        print(f"{there} of {len(images)} label maps were there already, and were kept")
+    if rows:
+        _tabulate(rows, output / "scores.csv")
+    print(f"{len(images) - wrong} of {len(images)} images are done, in {output}")
+    return 1 if wrong else 0
+
+
+def _segment(
+    pair: MomentumPair, image: LazyImage, mask: Path | None, target: Path, decoder: dict, *, size, tile: int | None
+) -> None:
+    """Write the label map of an image, whole or not at all; uint16, or uint32 in tiles and from 65,536 objects on."""
+    shape, options, pieces = image.shape[1:], arguments(decoder), decoder.get("pieces")
+    foreground = None if mask is None else open_array(mask)
+    temporary = target.with_suffix(".part")
+    write = partial(
+        tifffile.imwrite,
+        temporary,
+        compression="zlib",
+        photometric="minisblack",
+        metadata={"axes": "ZYX"[-len(shape) :]},
+    )
+    if size is None and np.prod(shape) > (BIG if tile is None else tile ** len(shape)):
+        if pieces:
+            raise ValueError("--decoder tuned: looks at connected pieces, which tiles cannot; take the default")
+        folder = target.with_suffix(".tiles")
+        folder.mkdir(exist_ok=True)
+        out = open_memmap(folder / "labels.npy", mode="w+", dtype=np.uint32, shape=shape)
+        segment_tiles(pair, image, out=out, folder=folder, foreground=foreground, tile=tile, **options)
+        write(out)
+        temporary.replace(target)
+        shutil.rmtree(folder)
+    else:
+        foreground = None if foreground is None else np.asarray(foreground[...]) > 0
+        labels = segment_image(pair, image[...], size=size, foreground=foreground, **options).cpu().numpy()
+        labels = relabel_sequential(labels)[0]  # the mask may have taken an object away
+        labels = split_pieces(labels, pieces) if pieces else labels
+        write(labels.astype(np.uint16 if labels.max() < 1 << 16 else np.uint32))
+        temporary.replace(target)
+
+
+def _draw(image: LazyImage, target: Path, truth: np.ndarray | None, path: Path) -> None:
+    """The image beside its labels, and beside the true ones if there are any; of a volume the middle slice."""
+    labels = read_array(target)
+    shape = image.shape[1:]
+    step = max(1, max(shape) // PICTURE)
+    view = (*(slice(s // 2, s // 2 + 1) for s in shape[:-2]), *(slice(0, s, step) for s in shape[-2:]))
+    plane = image[(slice(None), *view)]
+    plane = plane.reshape(len(plane), *plane.shape[-2:])
+    pictures = [plane if len(plane) in (1, 3) else plane[:1]]
+    titles, count = [path.stem], labels.max()  # labels are consecutive
+    labels = labels[view].reshape(plane.shape[1:]).astype(np.int64)
+    if truth is not None:
+        pictures.append(truth[view].reshape(plane.shape[1:]))
+        titles.append("annotated")
+        labels = match_colours(pictures[-1], labels)
+    pictures.append(labels)
+    titles.append(f"{count} objects")
+    figure = panels(pictures, titles, width=4)[0].figure
+    figure.savefig(path, dpi=100, pil_kwargs={"quality": 85})
+    plt.close(figure)
+
+
+def _tabulate(rows: list[dict], path: Path) -> None:
+    """Write the scores, a row for each image and one with their means; and print the means."""
+    mean = {key: round(float(np.mean([row[key] for row in rows])), 4) for key in SCORES}
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=["image", *SCORES])
+        table.writeheader()
+        table.writerows([*rows, {"image": "mean", **mean}])
+    print(f"means over {len(rows)} images:", ", ".join(f"{key} {value:.4f}" for key, value in mean.items()))
+
+
+def _decoder(record: dict, which: str, way: str) -> dict:
+    if which == "default":
+        return DEFAULTS[way]
+    if way not in record.get("tuning", {}):
+        raise ValueError(
+            f"--decoder tuned: the run's record has none for '{way}'; run `evaluate` on it, or take the default"
+        )
+    return record["tuning"][way]["tried"][0]["decoder"]
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """The files of a folder that can be read, or the one file, by name without the ending."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    alone = path.is_file() or path.suffix.lower() == ".zarr"
+    found = [path] if alone else sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    files: dict[str, Path] = {}
+    for file in found:
+        if file.name.startswith("."):
+            continue
+        if files.setdefault(file.stem, file) != file:
+            raise ValueError(f"{file}: same name as {files[file.stem]}; remove or rename one of the two")
+    if not files:
+        raise ValueError(f"{path}: no file that can be read; known endings are {', '.join(SUFFIXES)}")
+    return files
+
+
+def _partner(files: dict[str, Path], name: str, folder: Path, what: str) -> Path:
+    if name not in files:
+        raise FileNotFoundError(f"{folder}: no {what} named {name}; images and {what}s belong together by name")
+    return files[name]
+
+
+def _same_settings(path: Path, settings: dict) -> None:
+    """Write what decides the labels, or compare it with that of the labels that are there."""
+    if path.is_file() and (before := json.loads(path.read_text())) != settings:
+        other = ", ".join(key for key in settings if before.get(key) != settings[key])
+        raise ValueError(f"{path.parent}: holds labels of another {other}; give another folder for the output")
+    write_json(path, settings)

@@ -1,0 +1,1 @@
+"""From the networks and an image of any size to its objects, and their scores."""

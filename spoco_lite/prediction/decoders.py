@@ -1,0 +1,155 @@
+"""Decoders: from the networks and an image to its objects. The default ones, and those among which a run chooses.
+
+A *decoder* is a plain dictionary, so that a record can hold it: ``cluster`` ("mean_shift" or "hdbscan"), ``consistent``
+(keep only objects on which f and g agree), ``pieces`` (each connected piece of an object is one of its own, if it has
+so many pixels), and keyword arguments of the clusterer and of the segmentation.
+"""
+
+from functools import cached_property, partial
+
+import numpy as np
+from skimage.measure import label
+from torch import Tensor
+
+from ..clustering import hdbscan_clusters, mean_shift
+from ..data import Sample, Size
+from ..unet import MomentumPair
+from .image import embed, segment_image
+from .tiles import segment_tiles
+
+CLUSTERERS = {"mean_shift": mean_shift, "hdbscan": hdbscan_clusters}
+# The two ways to score, as tables name them.
+WITH_MASK, WHOLE_IMAGE = "inside the given foreground", "whole image"
+
+# Chosen on 11 training images of CVPPP with the networks of two recorded runs, trained on 10% and 100% of the leaves.
+INSIDE, OUTSIDE = {"consistent": False, "min_size": 50}, {"consistent": True, "min_size": 50}
+DEFAULTS = {
+    WITH_MASK: {"cluster": "hdbscan", **INSIDE},
+    WHOLE_IMAGE: {"cluster": "mean_shift", "radius": 1.0, "iou_threshold": 0.6, **OUTSIDE},
+}
+_WHOLE = [
+    *(
+        {"cluster": "mean_shift", "bandwidth": b, "radius": r, "iou_threshold": t, **OUTSIDE}
+        for b, r in ((1.0, 1.0), (0.75, 1.25))
+        for t in (0.3, 0.4, 0.5, 0.6, 0.7)
+    ),
+    {"cluster": "mean_shift", "radius": 1.0, "consistent": False, "min_size": 50},
+]
+CANDIDATES = {
+    WITH_MASK: [
+        {"cluster": "hdbscan", **INSIDE},
+        {"cluster": "hdbscan", "min_samples": 5, **INSIDE},
+        {"cluster": "hdbscan", "min_cluster_size": 60, **INSIDE},
+        *({"cluster": "mean_shift", "bandwidth": b, **INSIDE} for b in (0.75, 1.0, 1.25)),
+        *({"cluster": "mean_shift", "bandwidth": b, **INSIDE, "pieces": 50} for b in (1.0, 1.25)),
+    ],
+    WHOLE_IMAGE: [
+        *_WHOLE,
+        *(decoder | {"pieces": size} for decoder in _WHOLE for size in (50, 200)),  # these cost hardly anything
+        *(_WHOLE[k] | {"min_size": 20} for k in (0, 2)),  # for nuclei in 2D; 50 leaves out one in ten of bbbc038
+    ],
+}
+OF_SEGMENTATION = ("consistent", "iou_threshold", "min_size")  # the options of a decoder that are not its clusterer's
+IN_ONE_PIECE = 1 << 22  # pixels; a larger image in its own resolution is decoded in tiles
+
+
+class Decoding:
+    """One image, and what its decoders share: embeddings do not depend on the decoder, nor clusters on every option.
+
+    ``size`` is that to which the image is brought, in pixels; None is its own.
+
+    >>> from spoco_lite import data
+    >>> from spoco_lite.results import runs
+    >>> sample = data.load("rosettes", "val", size=32)[0]
+    >>> decoding = Decoding(runs.load_model("cvppp-10"), sample, size=32)
+    >>> [decoding.labels(d, masked=False).shape for d in CANDIDATES[WHOLE_IMAGE][:2]]
+    [(32, 32), (32, 32)]
+    """
+
+    def __init__(self, pair: MomentumPair, sample: Sample, *, size: Size | None):
+        self.pair, self.sample, self.size = pair, sample, size
+        self._clusters: dict[tuple, Tensor] = {}
+        self._labels: dict[tuple, np.ndarray] = {}
+
+    @cached_property
+    def emb_f(self) -> Tensor:
+        return embed(self.pair.f, self.sample.image, size=self.size)
+
+    @cached_property
+    def emb_g(self) -> Tensor:
+        return embed(self.pair.g, self.sample.image, size=self.size)
+
+    def labels(self, decoder: dict, *, masked: bool) -> np.ndarray:
+        """Labels ``(*S)``, int64; with ``masked`` inside the foreground that comes with the data set.
+
+        Raises ValueError if there is no such foreground.
+        """
+        if masked and self.sample.foreground is None:
+            raise ValueError(
+                f"{self.sample.name}: the data set gives no foreground mask; score the whole image instead"
+            )
+        options = dict(decoder)
+        pieces = options.pop("pieces", None)
+        key = masked, *options.items()
+        if key not in self._labels:
+            self._labels[key] = self._segmented(options, masked)
+        return split_pieces(self._labels[key], pieces) if pieces else self._labels[key]
+
+    def _segmented(self, decoder: dict, masked: bool) -> np.ndarray:
+        sample, common = self.sample, arguments(decoder)
+        common["foreground"] = sample.foreground if masked else None
+        cluster = common.pop("cluster")
+        if self.size is None and sample.labels.size > IN_ONE_PIECE:
+            return segment_tiles(self.pair, sample.image, cluster=cluster, progress=False, **common)
+
+        def remembered(points: Tensor) -> Tensor:
+            key = masked, common["consistent"], cluster.func, *cluster.keywords.items()
+            if key not in self._clusters:
+                self._clusters[key] = cluster(points)
+            return self._clusters[key]
+
+        embeddings = self.emb_f if common["consistent"] else None, self.emb_g
+        labels = segment_image(
+            self.pair, sample.image, size=self.size, embeddings=embeddings, cluster=remembered, **common
+        )
+        return labels.cpu().numpy()
+
+
+def arguments(decoder: dict) -> dict:
+    """A decoder, all but its ``pieces``, as arguments of ``segment_image`` and of ``segment_tiles``.
+
+    >>> found = arguments({"cluster": "mean_shift", "bandwidth": 0.75, "consistent": True, "pieces": 50})
+    >>> found["cluster"].keywords, found["consistent"], "pieces" in found
+    ({'bandwidth': 0.75}, True, False)
+    """
+    options = {key: value for key, value in decoder.items() if key != "pieces"}
+    found = {key: options.pop(key) for key in OF_SEGMENTATION if key in options}
+    return found | {"cluster": partial(CLUSTERERS[options.pop("cluster")], **options)}
+
+
+def split_pieces(labels: np.ndarray, min_size: int) -> np.ndarray:
+    """Labels ``(*S)``, each connected piece an object; one of fewer than ``min_size`` pixels becomes background.
+
+    Objects that no window of the training ever showed together may share their embedding: nothing pushed them apart.
+
+    >>> split_pieces(np.array([[1, 1, 0, 1, 2, 2]]), min_size=2).tolist()
+    [[1, 1, 0, 0, 2, 2]]
+    """
+    pieces = label(labels, background=0, connectivity=1)
+    kept = np.bincount(pieces.ravel()) >= min_size
+    kept[0] = False
+    return np.where(kept, kept.cumsum(), 0)[pieces]
+
+
+def decode(
+    pair: MomentumPair, sample: Sample, decoder: dict, *, size: Size | None, masked: bool
+) -> np.ndarray:
+    """Labels ``(*S)`` of a sample by one decoder; arguments and errors as of :class:`Decoding`.
+
+    >>> from spoco_lite import data
+    >>> from spoco_lite.results import runs
+    >>> pair, sample = runs.load_model("cvppp-10"), data.load("rosettes", "val", size=32)[0]
+    >>> decode(pair, sample, {"cluster": "mean_shift", "consistent": False}, size=32, masked=True).shape
+    (32, 32)
+    """
+    return Decoding(pair, sample, size=size).labels(decoder, masked=masked)

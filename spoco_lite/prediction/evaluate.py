@@ -1,0 +1,204 @@
+"""Scores of a trained run, per image, with and without the foreground mask; the decoder chosen on training images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from .. import data
+from ..data import Sample, Size
+from ..data.paths import shipped
+from ..metrics import evaluate
+from ..results.runs import load_model, load_run, prediction_size, provenance, run_folder, write_json
+from ..show.plot import match_colours, panels
+from ..unet import MomentumPair
+from .decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK, Decoding
+
+TUNING_WINDOW = 1 << 20  # pixels; of a larger one, its centre is enough to choose a decoder
+SCORES = {
+    "sbd": "symmetric_best_dice",
+    "dic": "difference_in_count",
+    "ap50": "ap50",
+    "ap": "ap",
+    "are": "adapted_rand_error",
+    "vi_split": "vi_split",
+    "vi_merge": "vi_merge",
+}  # as records name them: as metrics.Evaluation does
+
+
+def score(
+    pair: MomentumPair,
+    samples: Sequence[Sample],
+    decoder: dict,
+    *,
+    size: Size | None,
+    masked: bool,
+    progress: bool = True,
+) -> dict:
+    """Scores of each image in its own size, and means: ``{decoder, mean {sbd, ..., abs_dic}, images [...]}``.
+
+    >>> pair, samples = load_model("cvppp-10"), data.load("rosettes", "val", size=32)[:1]
+    >>> decoder = {"cluster": "mean_shift", "consistent": False}
+    >>> score(pair, samples, decoder, size=32, masked=True, progress=False)["images"][0]["name"]
+    'rosette040'
+    """
+    return score_all(pair, samples, [(decoder, masked)], size=size, progress=progress)[0]
+
+
+def score_all(
+    pair: MomentumPair,
+    samples: Sequence[Sample],
+    decoders: Sequence[tuple[dict, bool]],
+    *,
+    size: Size | None,
+    progress: bool = True,
+) -> list[dict]:
+    """As :func:`score` for each ``(decoder, masked)``; an image is read and embedded once."""
+    images = [[] for _ in decoders]
+    for sample in tqdm(samples, disable=not progress, desc="scoring", unit="image"):
+        decoding = Decoding(pair, sample, size=size)
+        for (decoder, masked), scored in zip(decoders, images):
+            result = evaluate(sample.labels, decoding.labels(decoder, masked=masked))
+            scored.append({"name": sample.name} | {k: round(getattr(result, name), 4) for k, name in SCORES.items()})
+    return [
+        {"decoder": decoder, "mean": _mean(scored), "images": scored}
+        for (decoder, _), scored in zip(decoders, images)
+    ]
+
+
+def _mean(images: list[dict]) -> dict:
+    mean = {key: round(float(np.mean([i[key] for i in images])), 4) for key in SCORES}
+    return mean | {"abs_dic": round(float(np.mean([abs(i["dic"]) for i in images])), 4)}
+
+
+def tune(
+    pair: MomentumPair,
+    samples: Sequence[Sample],
+    *,
+    size: Size | None,
+    masked: bool,
+    progress: bool = True,
+) -> dict:
+    """Try the candidate decoders on *training* images, best first: ``{images, objects, tried [{decoder, sbd, ...}]}``.
+
+    Of a large volume only the centre is taken. ``objects``: how many are in what is taken, all with their labels.
+
+    >>> pair, samples = load_model("cvppp-10"), data.load("rosettes", "train", size=32)[:1]
+    >>> tuning = tune(pair, samples, size=32, masked=True, progress=False)
+    >>> len(tuning["tried"]), sorted(tuning["tried"][0])
+    (8, ['ap50', 'decoder', 'dic', 'sbd'])
+    """
+    if not isinstance(size, int):  # windows of volumes, which can be large
+        samples = [centre(s, TUNING_WINDOW) for s in samples]
+    decoders = [(decoder, masked) for decoder in CANDIDATES[WITH_MASK if masked else WHOLE_IMAGE]]
+    tried = [
+        {"decoder": scored["decoder"]} | {key: scored["mean"][key] for key in ("sbd", "dic", "ap50")}
+        for scored in score_all(pair, samples, decoders, size=size, progress=progress)
+    ]
+    tried.sort(key=lambda t: -t["sbd"])
+    objects = sum(len(np.unique(s.labels[s.labels > 0])) for s in samples)
+    return {"images": [s.name for s in samples], "objects": objects, "tried": tried}
+
+
+def centre(sample: Sample, pixels: int) -> Sample:
+    """The middle of a sample, at most so many pixels of it: the longest axes are cut to one length.
+
+    >>> volume = Sample(np.zeros((1, 4, 90, 80), np.float32), np.zeros((4, 90, 80), np.int64), "a")
+    >>> centre(volume, 10_000).image.shape
+    (1, 4, 50, 50)
+    """
+    shape, side = sample.labels.shape, max(sample.labels.shape)
+    while np.minimum(shape, side).prod() > pixels:
+        side -= 1
+    middle = tuple(slice((n - min(n, side)) // 2, (n + min(n, side)) // 2) for n in shape)
+    mask = sample.foreground
+    return sample._replace(
+        image=sample.image[:, *middle],
+        labels=sample.labels[middle],
+        foreground=None if mask is None else mask[middle],
+    )
+
+
+def default_split(dataset: str) -> str:
+    """The split to score: ``"val"``, or ``"test"`` of a data set with too few images for a ``val``.
+
+    >>> default_split("cvppp"), default_split("ovules")
+    ('val', 'test')
+    """
+    folder = shipped() / "splits" / dataset
+    return "test" if folder.is_dir() and not (folder / "val.txt").is_file() else "val"
+
+
+def evaluate_run(
+    name: str | Path, *, split: str | None = None, tuning_images: int = 12, progress: bool = True
+) -> dict:
+    """Score a run's weights on a split and write the scores into its ``run.json``; returns the record.
+
+    Each way of scoring is done twice: with the default decoder, and with the one that is best on ``tuning_images``
+    *training* images, for which all labels are used: of those that the run held out, if it did, else the first.
+    Nothing is chosen on the split that is scored, by default that of :func:`default_split`.
+
+    Raises ValueError for the training split.
+    """
+    folder = run_folder(name)
+    record, pair = load_run(folder), load_model(folder)
+    pair = pair.to("cuda" if torch.cuda.is_available() else "cpu")
+    dataset, size = record["config"]["dataset"], prediction_size(record["config"])
+    split = split or default_split(dataset)
+    if split == "train":
+        raise ValueError("split: found 'train', which chooses the decoder; give val or test")
+    options = record["config"].get("data_options", {})
+    samples, training = (list(data.load(dataset, part, **options)) for part in (split, "train"))
+    training = [s for s in training if s.name in record["held_out"]] if record.get("held_out") else training
+    ways = [WHOLE_IMAGE] if samples[0].foreground is None else [WITH_MASK, WHOLE_IMAGE]
+    common = {"size": size, "progress": progress}
+    decoders = {}
+    record["tuning"] = {}
+    for way in ways:
+        masked = way == WITH_MASK
+        record["tuning"][way] = tune(pair, training[:tuning_images], masked=masked, **common)
+        decoders[f"{way}, default decoder"] = DEFAULTS[way], masked
+        decoders[f"{way}, tuned decoder"] = record["tuning"][way]["tried"][0]["decoder"], masked
+    scored = score_all(pair, samples, list(decoders.values()), **common)
+    record["scores"] = {label: {"split": split} | one for label, one in zip(decoders, scored)}
+    record["scored_commit"] = provenance()["commit"]  # decoders change; the weights stay those of the training
+    write_json(folder / "run.json", record)
+    draw_examples(pair, samples, record, folder / "examples.jpg")
+    return record
+
+
+def draw_examples(pair: MomentumPair, samples: Sequence[Sample], record: dict, path: Path) -> None:
+    """A picture of the best, the median and the worst image of a scored run, by the SBD of the last way of scoring.
+
+    Of volumes, the slices in the middle.
+    """
+    *_, label = record["scores"]
+    images = sorted(record["scores"][label]["images"], key=lambda image: -image["sbd"])
+    ranks = {"best": images[0], "median": images[len(images) // 2], "worst": images[-1]}
+    chosen = {image["name"]: f"{rank}: " for rank, image in ranks.items()}  # of few images, each but once
+    by_name = {s.name: s for s in samples}
+    pictures, titles = [], []
+    for name, rank in chosen.items():
+        sample = by_name[name]
+        truth = _middle_slice(sample.labels)
+        pictures += [_middle_slice(sample.image, channels=1), truth]
+        short = name if len(name) < 20 else f"{name[:8]}..."  # of bbbc038, 64 digits
+        titles += [f"{rank if len(images) > 1 else ''}{short}", "annotated"]
+        decoding = Decoding(pair, sample, size=prediction_size(record["config"]))
+        for way in record["tuning"]:
+            scored = record["scores"][f"{way}, tuned decoder"]
+            labels = decoding.labels(scored["decoder"], masked=way == WITH_MASK)
+            sbd = next(i["sbd"] for i in scored["images"] if i["name"] == name)
+            pictures.append(match_colours(truth, _middle_slice(labels)))
+            titles.append(f"{way}\nSBD {sbd:.2f}")
+    figure = panels(pictures, titles, columns=len(pictures) // len(chosen))[0].figure
+    figure.savefig(path, dpi=80, bbox_inches="tight", pil_kwargs={"quality": 75})
+    plt.close(figure)
+
+
+def _middle_slice(array: np.ndarray, *, channels: int = 0) -> np.ndarray:
+    """The slice in the middle of a volume; an image as it is."""
+    return array if array.ndim == 2 + channels else array[..., array.shape[-3] // 2, :, :]

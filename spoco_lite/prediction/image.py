@@ -1,0 +1,128 @@
+"""From an image of any size to embeddings and to a label map of the same size."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from ..augment import standardize
+from ..clustering import consistency_clustering, segment
+from ..data.sample import Size, resize_images, size_after
+from ..unet import MomentumPair
+
+LINEAR = {2: "bilinear", 3: "trilinear"}
+
+
+@torch.no_grad()
+def embed(net: nn.Module, image: ArrayLike, *, size: Size | None = None) -> Tensor:
+    """Embeddings ``(E, *S)`` of one image ``(C, *S)``, float32, on the network's device.
+
+    Parameters
+    ----------
+    net
+        f or g; it is put into evaluation mode for the call and back afterwards.
+    image
+        ``(C, *S)``, values in [0, 1], any size. It is standardised here, as in training.
+    size
+        the image is brought to this size first (:func:`spoco_lite.data.sample.size_after`) and the embeddings come
+        in it: a network knows objects of the size that it saw in training.
+
+    Example
+    -------
+    >>> from spoco_lite.unet import EmbeddingUNet
+    >>> embed(EmbeddingUNet(3, 16, widths=(4, 8)), np.zeros((3, 33, 20), np.float32)).shape
+    torch.Size([16, 33, 20])
+    """
+    device = next(net.parameters()).device
+    images = torch.as_tensor(np.asarray(image), dtype=torch.float32)[None].to(device)
+    if images.ndim not in (4, 5):
+        raise ValueError(f"image: expected (C, Y, X) or (C, Z, Y, X), found shape {tuple(images.shape[1:])}")
+    if not torch.isfinite(images).all():
+        raise ValueError("image: holds NaN or infinity; repair it first (numpy.nan_to_num)")
+    if size is not None:
+        images = resize_images(images, size_after(images.shape[2:], size))
+    training = net.training
+    try:
+        return net.eval()(standardize(images))[0]
+    finally:
+        net.train(training)
+
+
+def segment_image(
+    pair: MomentumPair,
+    image: ArrayLike,
+    *,
+    size: Size | None = None,
+    foreground: ArrayLike | None = None,
+    consistent: bool | None = None,
+    embeddings: tuple[Tensor | None, Tensor] | None = None,
+    **options,
+) -> Tensor:
+    """Labels ``(*S)``, int64, of one image ``(C, *S)``: 0 background, 1..K objects, in the size of the image.
+
+    Parameters
+    ----------
+    pair
+        f and g. Without consistency the momentum network g is clustered: the average is the steadier one.
+    size
+        as in :func:`embed`.
+    foreground
+        ``(*S)`` bool, the mask that holds all objects, if it is known.
+    consistent
+        keep only the objects on which f and g agree (:func:`spoco_lite.clustering.consistency_clustering`).
+        By default that is done where no foreground is given.
+    embeddings
+        of the image by f and by g, as :func:`embed` gives them at `size`, if they are there already; that by f may be
+        None where it is not needed, without `consistent`.
+    options
+        of the decoder, :func:`spoco_lite.clustering.segment` or ``consistency_clustering``.
+
+    Example
+    -------
+    >>> from spoco_lite.unet import EmbeddingUNet
+    >>> pair = MomentumPair(EmbeddingUNet(3, 4, widths=(4, 8)))
+    >>> segment_image(pair, np.zeros((3, 33, 20), np.float32), size=16).shape
+    torch.Size([33, 20])
+    """
+    shape = np.shape(image)[1:]
+    if foreground is not None and np.shape(foreground) != shape:
+        raise ValueError(
+            f"foreground: found size {np.shape(foreground)}, expected {shape}, that of the image"
+        )
+    consistent = foreground is None if consistent is None else consistent
+    if embeddings is None:
+        embeddings = embed(pair.f, image, size=size) if consistent else None, embed(pair.g, image, size=size)
+    emb_f, emb_g = embeddings
+    mask = None
+    if foreground is not None:
+        mask = torch.as_tensor(np.asarray(foreground), dtype=torch.bool, device=emb_g.device)
+        mask = F.interpolate(mask[None, None].float(), emb_g.shape[1:], mode="nearest-exact")[0, 0] > 0
+    if consistent:
+        labels = consistency_clustering(emb_f, emb_g, foreground=mask, **options)
+    else:
+        labels = segment(emb_g, foreground=mask, **options)
+    labels = resize_labels(labels, shape)
+    if foreground is not None:
+        labels = labels * torch.as_tensor(np.asarray(foreground), dtype=torch.bool, device=labels.device)
+    return labels
+
+
+def resize_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Bring a label map ``(*S)`` to another size with smooth outlines: each object's mask is resized, the largest wins.
+
+    >>> resize_labels(torch.tensor([[0, 2], [0, 2]]), (2, 4))
+    tensor([[0, 0, 2, 2],
+            [0, 0, 2, 2]])
+    """
+    if tuple(labels.shape) == tuple(size):
+        return labels
+    values, index = torch.unique(labels, return_inverse=True)
+    best = torch.full(tuple(size), -1.0, device=labels.device)
+    resized = torch.zeros(tuple(size), dtype=labels.dtype, device=labels.device)
+    for i, value in enumerate(values):  # one object at a time: memory stays that of the image
+        mask = (index == i).float()[None, None]
+        mask = F.interpolate(mask, tuple(size), mode=LINEAR[labels.ndim])[0, 0]
+        resized[mask > best] = value
+        best = torch.maximum(best, mask)
+    return resized

@@ -1,0 +1,202 @@
+"""Recorded runs: what a training leaves behind, and how a chapter reads it.
+
+A run is a folder with ``run.json`` and ``weights.safetensors`` (f and g, half precision). Training writes it where
+it is told to; what the book quotes is committed under ``data/runs/<name>``. The fields of ``run.json``:
+
+* ``name``, ``config`` (every field of ``training.config.Config``; ``size`` is a number or a list), ``steps``,
+  ``parameters``, ``changes`` (of the number of steps, on resuming)
+* ``data``: of the images trained on, ``dataset, split, images, annotated_images, objects, annotated_objects,
+  annotated_pixels``; ``held_out_objects`` of the others; ``checksum`` of the names of all
+* ``device``, ``precision``, ``processes``, ``versions``, ``commit``, ``seconds``, ``peak_memory_mb``
+* ``held_out``: names of training images that were not trained on; they chose which weights are kept
+* ``kept``: ``{step, score}`` of the weights that are kept
+* ``curve``: ``[{step, seconds, total, pull, ..., within, apart, mean_norm, anchors}]``, means since the entry before
+  and diagnostics (:mod:`spoco_lite.training.diagnostics`); ``score_g, score_f`` (once ``sbd``) where they were measured
+* ``scores``: ``{way: {split, decoder, mean, images [{name, ...}]}}``; an image and ``mean`` have ``sbd, dic, ap50,
+  ap, are, vi_split, vi_merge``, and ``mean`` has ``abs_dic``
+* ``tuning``: ``{way: {images, window, objects, tried [{decoder, sbd, dic, ap50}]}}``: what chose the decoder;
+  of larger images only the central ``window``; ``objects``: how many, all with their labels, that took
+* ``scored_commit``: of the code that made ``scores`` and ``tuning``
+
+Older records lack fields, such as ``held_out``, ``kept``, ``precision`` or the later scores.
+"""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..data.paths import shipped
+from ..data.sample import Size
+from ..unet import EmbeddingUNet, MomentumPair
+
+
+def write_json(path: Path, record: dict) -> None:
+    """Write a file whole or not at all: a reader never meets half of it."""
+    temporary = Path(path).with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def provenance() -> dict:
+    """Machine, versions and commit, as a reader would name them."""
+    cuda = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if cuda else f"{os.cpu_count()}-core CPU"
+    versions = {"python": platform.python_version()}
+    for package in ("torch", "numpy", "kornia", "hdbscan", "scikit-image"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {"device": device, "versions": versions, "commit": _commit()}
+
+
+def _commit() -> str | None:
+    """The checkout's commit; with ``+`` if the module was changed since; None outside a checkout."""
+    here = Path(__file__).parents[1]
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", *args], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+" if git("status", "--porcelain", str(here)) else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def peak_memory_mb() -> int:
+    """Peak memory of this process so far: on the GPU if there is one, else resident in RAM."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() // 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
+
+
+def run_folder(name: str | Path) -> Path:
+    """The folder of a run: a path as it is, or the name of a recorded run that ships in ``data/runs``.
+
+    Raises ValueError if neither holds a ``run.json``.
+
+    >>> run_folder("cvppp-10").name
+    'cvppp-10'
+    """
+    for folder in (Path(name), shipped() / "runs" / str(name)):
+        if (folder / "run.json").is_file():
+            return folder
+    known = ", ".join(recorded_runs()) or "none"
+    raise ValueError(
+        f"run: found no run.json in {str(name)!r}, nor a recorded run of that name; recorded are: {known}"
+    )
+
+
+def recorded_runs() -> list[str]:
+    """Names of the runs that ship with the project.
+
+    >>> "cvppp-10" in recorded_runs()
+    True
+    """
+    return sorted(p.parent.name for p in (shipped() / "runs").glob("*/run.json"))
+
+
+def load_run(name: str | Path) -> dict:
+    """The record of a run, by the name of a recorded run or by its folder.
+
+    Raises ValueError if there is no record, or if it cannot be read.
+
+    >>> load_run("cvppp-10")["config"]["dataset"]
+    'cvppp'
+    """
+    path = run_folder(name) / "run.json"
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path}: not a readable record ({error}); restore the file or train again"
+        ) from error
+
+
+def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
+    """Weights of f and g as safetensors, floating point numbers in ``dtype``; written whole or not at all.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "weights.safetensors"
+    >>> save_weights(MomentumPair(EmbeddingUNet(1, 2, widths=(4,))), path)
+    >>> load_file(path)["f.head.weight"].dtype
+    torch.float16
+    """
+    tensors = {
+        k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in pair.state_dict().items()
+    }
+    temporary = Path(path).with_suffix(".tmp")
+    save_file(tensors, temporary)
+    os.replace(temporary, path)
+
+
+def build_pair(config: dict) -> MomentumPair:
+    """The networks that a run's configuration describes, with fresh weights drawn from its seed: 2D, or 3D for volumes.
+
+    >>> config = load_run("cvppp-10")["config"]
+    >>> build_pair(config).f.ndim, build_pair(config | {"size": [24, 64, 64]}).f.ndim
+    (2, 3)
+    """
+    size = config.get("size", 0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config["seed"])
+        net = EmbeddingUNet(
+            config["in_channels"],
+            config["embedding_dim"],
+            widths=tuple(config["widths"]),
+            ndim=2 if isinstance(size, int) else len(size),
+            norm=config["norm"],
+        )
+    return MomentumPair(net, momentum=config["momentum"])
+
+
+def prediction_size(config: dict) -> Size | None:
+    """The size that images are brought to before the networks see them: pixels, or shares of their own size.
+
+    None leaves them in their own resolution: the run was trained on windows of them.
+
+    >>> prediction_size({"size": 256}), prediction_size({"size": [24, 64, 64], "crop": True})
+    (256, None)
+    >>> prediction_size({"size": [24, 64, 64], "crop": True, "zoom": [1.0, 0.5, 0.5]})
+    (1.0, 0.5, 0.5)
+    """
+    if config.get("crop", False):
+        return tuple(config["zoom"]) if config.get("zoom") else None
+    return config["size"]
+
+
+def load_model(name: str | Path) -> MomentumPair:
+    """f and g of a run, in evaluation mode, in float32 on the CPU.
+
+    Raises FileNotFoundError if the weights are missing, ValueError if the record or the weights cannot be read.
+
+    >>> load_model("cvppp-10").training
+    False
+    """
+    folder = run_folder(name)
+    pair = build_pair(load_run(folder)["config"])
+    path = folder / "weights.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: missing; finish the training, or restore the file")
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: not a readable file of weights ({error}); restore it or train again"
+        ) from error
+    pair.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    return pair.eval()

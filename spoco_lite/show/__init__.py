@@ -1,0 +1,1 @@
+"""The book's pictures, still and live."""
