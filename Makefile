@@ -52,6 +52,7 @@ endif
 
 lint: $(READY)  ## style of the Python files (ruff)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 unit: $(READY)  ## unit tests and doctests
 	$(BIN)/pytest -q -m "not built"

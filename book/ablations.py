@@ -29,9 +29,7 @@ from spoco_lite.training.sweep import sweep
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "ablations"
 STEPS = 700
 # Validated once, at the end: all variants are compared with the weights of the last step.
-BASE = Config(
-    dataset="cvppp", fraction=0.1, held_out=16, size=160, batch=4, steps=STEPS, validate_every=STEPS, seed=0
-)
+BASE = Config(dataset="cvppp", fraction=0.1, held_out=16, size=160, batch=4, steps=STEPS, validate_every=STEPS, seed=0)
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,7 @@ TABLES = {f.__name__: f for f in (settings, noise, trainings, at_test, origin)}
 def fill(text: str, folder: Path = ABLATIONS) -> str:
     """The page with its tables, one below the other for each data set; without records it says so."""
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    return fill_markers(
-        text, {name: "\n\n".join(make(r) for r in records) or NONE for name, make in TABLES.items()}
-    )
+    return fill_markers(text, {name: "\n\n".join(make(r) for r in records) or NONE for name, make in TABLES.items()})
 
 
 if __name__ == "__main__":

@@ -131,9 +131,7 @@ def write(folder: Path) -> None:
         card: ",\n".join(f'  "{split}": {json.dumps(measured)}' for split, measured in splits.items())
         for card, splits in sorted(cards.items())
     }
-    path.write_text(
-        "{\n" + ",\n".join(f' "{card}": {{\n{text}\n }}' for card, text in lines.items()) + "\n}\n"
-    )
+    path.write_text("{\n" + ",\n".join(f' "{card}": {{\n{text}\n }}' for card, text in lines.items()) + "\n}\n")
 
 
 if __name__ == "__main__":

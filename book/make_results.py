@@ -180,9 +180,7 @@ def provenance(records: list[dict]) -> str:
 def origin(records: list[dict]) -> str:
     """A row that no record has anything for is left out."""
     rows = {
-        "Trained on": lambda r: (
-            f"split {r['data']['split']}, {count(r['data']['images'], picture(r))}"
-        ),
+        "Trained on": lambda r: f"split {r['data']['split']}, {count(r['data']['images'], picture(r))}",
         "Held out": lambda r: count(len(r["held_out"]), picture(r)) if r.get("held_out") else "",
         "Labelled": asked,
         "Objects labelled": lambda r: f"{r['data']['annotated_objects']} of {objects(r)}",
@@ -203,9 +201,7 @@ def origin(records: list[dict]) -> str:
         "Time": lambda r: f"{r['seconds'] / 60:.0f} min",
         "Peak memory": lambda r: f"{r['peak_memory_mb'] / 1024:.1f} GiB",
         "Commit": lambda r: f"`{r['commit']}`" if r["commit"] else "not in a checkout",
-        "Commit of the scores": lambda r: (
-            f"`{r['scored_commit']}`" if r["scored_commit"] else "not in a checkout"
-        ),
+        "Commit of the scores": lambda r: f"`{r['scored_commit']}`" if r["scored_commit"] else "not in a checkout",
         "Versions": lambda r: ", ".join(f"{name} {version}" for name, version in r["versions"].items()),
         "Checksum of the data": lambda r: f"`{r['data']['checksum'][:12]}`",
     }

@@ -29,9 +29,7 @@ def loss(rows: list[dict]) -> str:
 
 
 def memory(rows: list[dict]) -> str:
-    return table(
-        ["Voxels", "Objects", "Memory"], [[r["voxels"], str(r["objects"]), f"{r['mib']} MiB"] for r in rows]
-    )
+    return table(["Voxels", "Objects", "Memory"], [[r["voxels"], str(r["objects"]), f"{r['mib']} MiB"] for r in rows])
 
 
 def decoding(rows: list[dict]) -> str:
@@ -60,9 +58,7 @@ def subsample(rows: list[dict]) -> str:
 
 def volume(rows: list[dict]) -> str:
     header = ["Decoder", "Time", "Memory beyond the embeddings", "Objects found"]
-    body = [
-        [r["what"], seconds(r["seconds"]), f"{r['mib']} MiB", f"{r['found']} of {r['objects']}"] for r in rows
-    ]
+    body = [[r["what"], seconds(r["seconds"]), f"{r['mib']} MiB", f"{r['found']} of {r['objects']}"] for r in rows]
     return table(header, body)
 
 
@@ -92,10 +88,7 @@ def augment(rows: list[dict]) -> str:
     header = ["Two views", "Size of a view", "Samples a second"]
     return table(
         header,
-        [
-            [r["name"], " x ".join(map(str, r["settings"]["size"])), f"{r['samples_per_second']:.0f}"]
-            for r in rows
-        ],
+        [[r["name"], " x ".join(map(str, r["settings"]["size"])), f"{r['samples_per_second']:.0f}"] for r in rows],
     )
 
 

@@ -182,9 +182,7 @@ def _steepest(window: Tensor, room: Tensor) -> Tensor:
     return limit.amin(1).clamp(0, STEEPEST)
 
 
-def look_through(
-    images: Tensor, labels: Tensor, windows: Tensor, size: tuple[int, ...]
-) -> tuple[Tensor, Tensor]:
+def look_through(images: Tensor, labels: Tensor, windows: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """The views of images ``(N, C, *S)``, interpolated linearly, and of labels ``(N, *S)``, the nearest pixel's."""
     n, shape = len(images), labels.shape[1:]
     grid = F.affine_grid(windows.to(images.device, non_blocking=True), [n, 1, *size], align_corners=False)

@@ -100,9 +100,7 @@ def mean_shift(
     return largest_first(nearest(points, modes, radius=radius))
 
 
-def _climb(
-    modes: Tensor, points: Tensor, bandwidth: float, merge: float, fewest: float, steps: int
-) -> Tensor:
+def _climb(modes: Tensor, points: Tensor, bandwidth: float, merge: float, fewest: float, steps: int) -> Tensor:
     """Move modes (M, E) uphill on the density of points (P, E); those with enough points, merged: (K, E)."""
     weight = modes.new_zeros(len(modes))
     for _ in range(steps):

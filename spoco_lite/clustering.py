@@ -81,9 +81,7 @@ def segment(
     labels = torch.zeros(embedding.shape[1:], dtype=torch.int64, device=embedding.device)
     labels[inside] = found + 1
     if foreground is not None and labels.any():
-        labels = torch.from_numpy(_join_neighbours(labels.cpu().numpy(), inside.cpu().numpy())).to(
-            labels.device
-        )
+        labels = torch.from_numpy(_join_neighbours(labels.cpu().numpy(), inside.cpu().numpy())).to(labels.device)
     return labels
 
 
@@ -187,9 +185,7 @@ def consistency_clustering(
     _check_image(emb_g, "emb_g")
     check_positive(delta_var=delta_var, anchors_per_object=anchors_per_object)
     if emb_f.shape[1:] != emb_g.shape[1:]:
-        raise ValueError(
-            f"emb_f and emb_g must show one image, found {tuple(emb_f.shape)} and {tuple(emb_g.shape)}"
-        )
+        raise ValueError(f"emb_f and emb_g must show one image, found {tuple(emb_f.shape)} and {tuple(emb_g.shape)}")
     labels = segment(emb_f, cluster=cluster, foreground=foreground, background=background, min_size=min_size)
     inside = _mask(foreground, emb_g, "foreground")
     points, candidate = centred(emb_g[:, inside].T), labels[inside]

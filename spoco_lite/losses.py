@@ -22,9 +22,7 @@ from .sums.terms import EPS, Term, check_choices, mean_over_images, run_terms, w
 
 
 @without_autocast
-def pull_loss(
-    embeddings: Tensor, labels: Tensor, *, delta_var: float = 0.5, regions: Regions | None = None
-) -> Tensor:
+def pull_loss(embeddings: Tensor, labels: Tensor, *, delta_var: float = 0.5, regions: Regions | None = None) -> Tensor:
     """Pixels of a region come within ``delta_var`` of its mean.
 
     The equation: ``mean_k mean_{i in S_k} [|mu_k - e_i| - delta_var]_+^2``.
@@ -51,9 +49,7 @@ def pull_term(r: Regions, *, delta_var: float) -> Term:
 
 
 @without_autocast
-def push_loss(
-    embeddings: Tensor, labels: Tensor, *, delta_dist: float = 2.0, regions: Regions | None = None
-) -> Tensor:
+def push_loss(embeddings: Tensor, labels: Tensor, *, delta_dist: float = 2.0, regions: Regions | None = None) -> Tensor:
     """Means of two regions move 2 delta_dist apart: ``mean_{k != l} [2 delta_dist - |mu_k - mu_l|]_+^2``.
 
     >>> push_loss(torch.tensor([[[[0.0, 3.0]]]]), torch.tensor([[[1, 2]]]))
@@ -222,9 +218,7 @@ def consistency_loss(
     kernel = GaussianKernel(delta_var, kernel_threshold)
     check_choices(denominator=denominator)
     if emb_f.shape != emb_g.shape:
-        raise ValueError(
-            f"emb_f and emb_g must have one shape, found {tuple(emb_f.shape)} and {tuple(emb_g.shape)}"
-        )
+        raise ValueError(f"emb_f and emb_g must have one shape, found {tuple(emb_f.shape)} and {tuple(emb_g.shape)}")
     check_batch(emb_f, labels)
     lifted_f, centre_f = (regions.lifted, regions.centre) if regions else lift(emb_f)
     lifted_g, centre_g = lift(emb_g.detach())
@@ -241,8 +235,6 @@ def consistency_loss(
         squared = lifted_distances(anchors_f, block_f, centre_f)
         return kernel.overlap_and_mass(squared, in_g, denominator), mass_of(in_g, denominator)
 
-    (overlap, mass_f), mass_g = sum_over_pixels(
-        add, [anchors_f, anchors_g], [lifted_f, lifted_g], rows=pixels.shape[1]
-    )
+    (overlap, mass_f), mass_g = sum_over_pixels(add, [anchors_f, anchors_g], [lifted_f, lifted_g], rows=pixels.shape[1])
     losses = (1 - 2 * overlap / (mass_f + mass_g).clamp_min(EPS)) * valid
     return mean_over_images(losses.sum(1) / valid.sum(1).clamp_min(1))

@@ -59,9 +59,7 @@ def difference_in_count(truth: ArrayLike, prediction: ArrayLike) -> int:
     return _difference_in_count(overlaps(truth, prediction))
 
 
-def average_precision(
-    truth: ArrayLike, prediction: ArrayLike, *, threshold: float | Sequence[float] = 0.5
-) -> float:
+def average_precision(truth: ArrayLike, prediction: ArrayLike, *, threshold: float | Sequence[float] = 0.5) -> float:
     """TP / (TP + FP + FN), where a true and a predicted object match if their IoU is strictly above `threshold`.
 
     From 0.5 on an object can match one other only. For several thresholds, their mean; `AP_THRESHOLDS` are

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from .sums.regions import check_batch, full_precision, squared_distances
 
-CANDIDATES_PER_ANCHOR = (
-    5  # pixels drawn for each anchor wanted; those too close to an earlier anchor are passed over
-)
+CANDIDATES_PER_ANCHOR = 5  # pixels drawn for each anchor wanted; those too close to an earlier anchor are passed over
 
 
 class GaussianKernel:
@@ -209,9 +207,7 @@ def draw_object_pixels(slots: Tensor, sizes: Tensor, *, generator: torch.Generat
     >>> draw_object_pixels(torch.tensor([[0, 2, 1, -1]]), torch.ones(1, 3))
     tensor([[0, 2, 1]])
     """
-    order = slots.argsort(
-        dim=1, stable=True
-    )  # the unlabelled pixels, then those of region 0, of region 1, ...
+    order = slots.argsort(dim=1, stable=True)  # the unlabelled pixels, then those of region 0, of region 1, ...
     regions = torch.arange(sizes.shape[1], dtype=slots.dtype, device=slots.device).repeat(len(slots), 1)
     before = torch.searchsorted(slots.gather(1, order), regions)
     draws = torch.rand(before.shape, dtype=torch.float64, device=slots.device, generator=generator)

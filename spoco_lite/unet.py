@@ -97,9 +97,7 @@ class EmbeddingUNet(nn.Module):
         """Images ``(N, C, *S)`` -> embeddings ``(N, E, *S)``."""
         if images.ndim != self.ndim + 2 or images.shape[1] != self.in_channels:
             axes = "(N, C, Y, X)" if self.ndim == 2 else "(N, C, Z, Y, X)"
-            raise ValueError(
-                f"images: expected {axes} with C = {self.in_channels}, found shape {tuple(images.shape)}"
-            )
+            raise ValueError(f"images: expected {axes} with C = {self.in_channels}, found shape {tuple(images.shape)}")
         if not images.is_floating_point():
             raise ValueError(f"images: expected floating point, found {images.dtype}; convert with .float()")
         size = images.shape[2:]
@@ -146,9 +144,7 @@ class MomentumPair(nn.Module):
     def __init__(self, net: nn.Module, *, momentum: float = 0.999):
         super().__init__()
         if not 0.0 <= momentum <= 1.0:
-            raise ValueError(
-                f"momentum: found {momentum}; give a number from 0 (g copies f) to 1 (g never moves)"
-            )
+            raise ValueError(f"momentum: found {momentum}; give a number from 0 (g copies f) to 1 (g never moves)")
         self.f = net
         self.g = copy.deepcopy(net).requires_grad_(False)
         self.momentum = momentum

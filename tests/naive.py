@@ -132,7 +132,5 @@ def soft_masks(embeddings, anchors, *, delta_var, threshold):
     masks = torch.zeros(*anchors.shape[:2], *embeddings.shape[2:], dtype=embeddings.dtype)
     for n, k in np.ndindex(*anchors.shape[:2]):
         for index in np.ndindex(*embeddings.shape[2:]):
-            masks[(n, k, *index)] = phi(
-                embeddings[(n, slice(None), *index)], anchors[n, k], delta_var, threshold
-            )
+            masks[(n, k, *index)] = phi(embeddings[(n, slice(None), *index)], anchors[n, k], delta_var, threshold)
     return masks

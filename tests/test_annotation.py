@@ -74,9 +74,7 @@ def test_budgets_of_numbers(samples, number):
     number = min(number, total)
     assert plan_annotation(samples, "set", number=number).annotated_objects == number
     images = plan_annotation(samples, "images", number=number)
-    order = [
-        plan_annotation(samples, "images", fraction=k / len(samples)) for k in range(1, len(samples) + 1)
-    ]
+    order = [plan_annotation(samples, "images", fraction=k / len(samples)) for k in range(1, len(samples) + 1)]
     misses = [abs(plan.annotated_objects - number) for plan in order]
     assert images.objects == order[misses.index(min(misses))].objects  # the nearest, the first of equals
 
@@ -125,9 +123,7 @@ def test_renumbering_that_keeps_the_order_keeps_the_choice(samples, how, fractio
 
 
 def test_seeds_and_names_choose_differently():
-    plans = [
-        plan_annotation([sample(*range(1, 21), name=n) for n in "ab"], fraction=0.3, seed=s) for s in (0, 1)
-    ]
+    plans = [plan_annotation([sample(*range(1, 21), name=n) for n in "ab"], fraction=0.3, seed=s) for s in (0, 1)]
     assert len({ids for plan in plans for ids in plan.objects.values()}) == 4
 
 
@@ -151,12 +147,8 @@ def test_only_the_labels_of_chosen_objects_stay(background):
     plan = plan_annotation([s], fraction=0.34, background=background)
     sparse = plan.apply(s)
     (k,) = plan.objects["plant"]
-    assert np.array_equal(
-        sparse.labels, np.where((before == k) | ((background == "all") & (before == 0)), before, -1)
-    )
-    assert sparse.labels.dtype == np.int64 and np.array_equal(
-        s.labels, before
-    )  # the given one is not touched
+    assert np.array_equal(sparse.labels, np.where((before == k) | ((background == "all") & (before == 0)), before, -1))
+    assert sparse.labels.dtype == np.int64 and np.array_equal(s.labels, before)  # the given one is not touched
     assert sparse.image is s.image and sparse.name == s.name
 
 

@@ -70,6 +70,7 @@ NO_EXAMPLE = {
     "the example of read_array opens a file with it": {"data.files": {"open_array"}},
 }
 
+
 def public(module: str) -> dict:
     """Functions and classes that a file defines, without a leading underscore."""
     names = vars(importlib.import_module(f"spoco_lite.{module}"))
@@ -92,9 +93,7 @@ MODULES = [module for module in MODULES if public(module)]  # a room's own file 
 
 def on_page(module: str) -> set[str]:
     """Names that the page's ``automodule`` block of a file shows."""
-    block = re.search(
-        rf"^\.\. automodule:: spoco_lite\.{re.escape(module)}\n((?: +:.*\n)*)", PAGE, re.MULTILINE
-    )
+    block = re.search(rf"^\.\. automodule:: spoco_lite\.{re.escape(module)}\n((?: +:.*\n)*)", PAGE, re.MULTILINE)
     assert block, f"book/api.md has no block for spoco_lite.{module}"
     members = re.search(r":members:(.*)", block[1])[1].replace(",", " ").split()
     return set(members) or set(public(module))

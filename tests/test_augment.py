@@ -100,9 +100,7 @@ def test_all_symmetries_occur_and_no_other(symmetry, shape, expected):
     for axis in range(1, len(shape) + 1):
         labels = labels.repeat_interleave(10, axis)
     labels = labels.repeat(500, *(1,) * len(shape))
-    cropped = two_views(labels[:, None] / 8.0, labels, size=16, seed=0, symmetry=symmetry, scale=(1.2, 1.25))[
-        2
-    ]
+    cropped = two_views(labels[:, None] / 8.0, labels, size=16, seed=0, symmetry=symmetry, scale=(1.2, 1.25))[2]
     for axis in range(1, len(shape) + 1):
         cropped = cropped.index_select(axis, torch.tensor([1, 14]))
     assert len(cropped.flatten(1).unique(dim=0)) == expected
@@ -181,9 +179,7 @@ def test_everything_follows_from_the_seed_and_nothing_else_changes(photometry, s
 
 
 @pytest.mark.parametrize("photometry", ["colour", "microscopy"])
-@pytest.mark.parametrize(
-    ("channels", "shape"), [(1, (40, 40)), (3, (40, 40)), (1, (3, 40, 40)), (2, (6, 40, 40))]
-)
+@pytest.mark.parametrize(("channels", "shape"), [(1, (40, 40)), (3, (40, 40)), (1, (3, 40, 40)), (2, (6, 40, 40))])
 def test_views_differ_and_are_standardised(channels, shape, photometry):
     images = torch.rand(8, channels, *shape, generator=torch.Generator().manual_seed(0))
     size = (*shape[:-2], 32, 32)

@@ -36,9 +36,7 @@ def toc_problems(root: Path) -> list[str]:
     there = {str(page.relative_to(root).with_suffix("")) for page in pages}
     listed = toc_files(root / "_toc.yml")
     problems = [f"{name}: missing from _toc.yml" for name in sorted(there - set(listed))]
-    return problems + [
-        f"{name}: in _toc.yml, but there is no such file" for name in listed if name not in there
-    ]
+    return problems + [f"{name}: in _toc.yml, but there is no such file" for name in listed if name not in there]
 
 
 def navigation_problems(html: Path, documents: list[str]) -> list[str]:
@@ -88,9 +86,7 @@ def anchors(page: Path) -> set[str]:
 def internal_links(page: Path) -> list[tuple[Path, str]]:
     """(file, anchor) of everything that a page links to or loads from its own site."""
     links = []
-    for url in (
-        urlsplit(tag[key]) for key in ("href", "src") for tag in parsed(page).find_all(attrs={key: True})
-    ):
+    for url in (urlsplit(tag[key]) for key in ("href", "src") for tag in parsed(page).find_all(attrs={key: True})):
         if not (url.scheme or url.netloc) and (url.path or url.fragment):
             target = (page.parent / unquote(url.path)).resolve() if url.path else page
             links.append((target, unquote(url.fragment)))
@@ -113,9 +109,7 @@ def alt_problems(page: Path) -> list[str]:
     for image in parsed(page).find_all("img"):
         alt = (image.get("alt") or "").strip()
         if len(alt.split()) < 2 or re.search(r"\.(png|svg|jpe?g|gif)$|[0-9a-f]{16}", alt):
-            problems.append(
-                f"{page.name}: image {image.get('src', '')[:60]} has the alternative text {alt!r}"
-            )
+            problems.append(f"{page.name}: image {image.get('src', '')[:60]} has the alternative text {alt!r}")
     return problems
 
 

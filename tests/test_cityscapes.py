@@ -133,9 +133,7 @@ def test_without_the_data_the_user_is_told_what_to_do(root, monkeypatch, tmp_pat
 @pytest.mark.parametrize(("which", "missing"), [(0, "_leftImg8bit.png"), (1, "_gtFine_instanceIds.png")])
 def test_half_a_frame(root, which, missing):
     write_frame(root, "train", "ulm_000007_000019")[which].unlink()
-    with pytest.raises(
-        FileNotFoundError, match=f"ulm/ulm_000007_000019{missing}.*missing, as for 1 of 4 frames"
-    ):
+    with pytest.raises(FileNotFoundError, match=f"ulm/ulm_000007_000019{missing}.*missing, as for 1 of 4 frames"):
         cityscapes.read("train")
 
 

@@ -201,9 +201,7 @@ def test_blocks_change_nothing(monkeypatch, block):
     distance = torch.tensor([[(point - centre).norm() for centre in centres] for point in points])
     monkeypatch.setattr(points_module, "BLOCK", block)
     assert torch.equal(nearest(points, centres), distance.argmin(1))
-    assert torch.equal(
-        nearest(points, centres, radius=1.5), distance.argmin(1).where(distance.amin(1) <= 1.5, -1)
-    )
+    assert torch.equal(nearest(points, centres, radius=1.5), distance.argmin(1).where(distance.amin(1) <= 1.5, -1))
     total, count = ball_sums(points, centres, 2.0)
     for k in range(6):
         inside = points[distance[:, k] <= 2.0]
@@ -265,9 +263,7 @@ def test_noise_and_small_clusters_join_the_nearest_object_inside_a_mask_only():
     mask = torch.ones_like(values, dtype=torch.bool)
     mask[:, -1] = False
     filled = segment(embedding, cluster=given, foreground=mask, min_size=21)
-    assert filled.unique(dim=0).tolist() == [
-        [1] * 6 + [filled[0, 6].item()] + [2] * 3 + [filled[0, 10].item(), 1, 0]
-    ]
+    assert filled.unique(dim=0).tolist() == [[1] * 6 + [filled[0, 6].item()] + [2] * 3 + [filled[0, 10].item(), 1, 0]]
     assert filled[:, [6, 10]].min() >= 1
     bare = segment(embedding, cluster=given, background="none", min_size=21)
     assert bare.unique(dim=0).tolist() == [[1] * 6 + [0] + [2] * 3 + [0] + [1] * 2]
@@ -343,9 +339,7 @@ def test_a_patch_of_noise_joins_the_object_that_most_of_its_neighbours_belong_to
 def test_consistency_naive_twin(shape):
     embedding, labels = scene(shape)
     emb_g, _ = scene(shape, seed=1)
-    emb_g[0, (labels == 3) & (torch.arange(shape[-1]) % 3 == 0)] += (
-        3.0  # g breaks object 3 into 2/3 and 1/3 ...
-    )
+    emb_g[0, (labels == 3) & (torch.arange(shape[-1]) % 3 == 0)] += 3.0  # g breaks object 3 into 2/3 and 1/3 ...
     emb_g[:, labels == 2] = emb_g[:, labels == 0].mean(1)[:, None]  # ... and takes object 2 for background
     candidates = segment(embedding)
     medians = naive_consistency(candidates, emb_g, 0.5)

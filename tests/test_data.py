@@ -74,9 +74,7 @@ def write_plant(folder, name="plant002", seed=0):
     labels[5:20, 5:20], labels[30:40, 10:45], labels[10:20, 30:40] = 1, 2, 11
     Image.fromarray(rgba).save(folder / f"{name}_rgb.png")
     palette = Image.fromarray(labels, "P")
-    palette.putpalette(
-        rng.permutation(768).astype(np.uint8).tobytes()
-    )  # colours that are not the leaf numbers
+    palette.putpalette(rng.permutation(768).astype(np.uint8).tobytes())  # colours that are not the leaf numbers
     palette.save(folder / f"{name}_label.png")
     Image.fromarray(labels > 0).save(folder / f"{name}_fg.png")
     return rgba, labels

@@ -115,9 +115,7 @@ def test_check_misses_a_file_that_was_put_by_hand_incompletely(root, capsys, mon
 
 def test_check_asks_for_no_split_without_public_labels(root, capsys, monkeypatch):
     asked = []
-    monkeypatch.setitem(
-        command.DATASETS, "cityscapes", lambda split: asked.append(split) or Samples([], None)
-    )
+    monkeypatch.setitem(command.DATASETS, "cityscapes", lambda split: asked.append(split) or Samples([], None))
     (root / "cityscapes").mkdir(parents=True)
     assert main(["data", "check", "cityscapes"]) == 0
     assert asked == ["train", "val"]

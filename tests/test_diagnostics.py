@@ -34,9 +34,7 @@ def twin(embeddings, labels, delta_var, delta_dist):
 @pytest.mark.parametrize("max_objects", [None, 4, 9])
 def test_agrees_with_the_twin(size, deltas, max_objects):
     embeddings, labels = scene(size)
-    found = diagnose(
-        embeddings, embeddings, labels, delta_var=deltas[0], delta_dist=deltas[1], max_objects=max_objects
-    )
+    found = diagnose(embeddings, embeddings, labels, delta_var=deltas[0], delta_dist=deltas[1], max_objects=max_objects)
     expected = twin(embeddings, labels, *deltas)
     assert [float(x) for x in found[:3]] == pytest.approx(expected, abs=1e-5)
     assert 0 < expected[0] < 1 and 0 < expected[1] <= 1  # the scene is neither perfect nor hopeless
@@ -45,9 +43,7 @@ def test_agrees_with_the_twin(size, deltas, max_objects):
 def test_anchors_are_as_many_as_the_loss_draws():
     embeddings, labels = scene((12, 10))
     drawn = draw_anchors(embeddings, embeddings, labels, max_anchors=7, generator=torch.Generator().manual_seed(3))
-    found = diagnose(
-        embeddings, embeddings, labels, max_anchors=7, generator=torch.Generator().manual_seed(3)
-    )
+    found = diagnose(embeddings, embeddings, labels, max_anchors=7, generator=torch.Generator().manual_seed(3))
     assert float(found.anchors) == pytest.approx(float(drawn[1].float().sum(1).mean()))
 
 

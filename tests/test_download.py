@@ -61,9 +61,7 @@ def test_an_end_that_nobody_complains_about_is_noticed(get, server, monkeypatch)
 
 def test_after_three_breaks_it_stops_and_the_next_call_goes_on(get, server):
     server.faults = ["cut"] * 3
-    with pytest.raises(
-        ConnectionError, match="broke 3 times.*The 589824 bytes .* kept: run the same command"
-    ):
+    with pytest.raises(ConnectionError, match="broke 3 times.*The 589824 bytes .* kept: run the same command"):
         get()
     assert get() == RAW
     assert server.ranges[3] == "bytes=589824-"

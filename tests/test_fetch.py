@@ -119,9 +119,7 @@ def test_a_wrong_checksum_keeps_nothing(offer, root, server):
     assert (root / "vnc/a.h5").read_bytes() == RAW
 
 
-def test_without_a_known_checksum_the_first_file_is_trusted_and_the_next_compared(
-    offer, root, server, capsys
-):
+def test_without_a_known_checksum_the_first_file_is_trusted_and_the_next_compared(offer, root, server, capsys):
     offer({"a.h5": RAW}, checksums=False)
     assert main(["data", "fetch", "vnc"]) == 0
     out = capsys.readouterr().out
@@ -163,9 +161,7 @@ def test_a_kill_while_unpacking_leaves_no_half_set(offer, root, server, monkeypa
 def test_no_permission_names_the_folder_and_the_way_out(offer, root, monkeypatch):
     offer({"a.h5": RAW})
     root.write_text("a file where the folder should be")
-    with pytest.raises(
-        PermissionError, match=r"data: cannot write there.*Set SPOCO_DATA to a folder of yours"
-    ):
+    with pytest.raises(PermissionError, match=r"data: cannot write there.*Set SPOCO_DATA to a folder of yours"):
         fetch.fetch("vnc")
 
 

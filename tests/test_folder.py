@@ -49,11 +49,7 @@ def one(root, **options):
 @pytest.mark.parametrize(
     ("suffix", "image", "labels"),
     [(".png", GREY, LABELS)]
-    + [
-        (suffix, *pair)
-        for suffix in (".tif", ".h5", ".npy", ".zarr")
-        for pair in ((GREY, LABELS), (VOLUME, CELLS))
-    ],
+    + [(suffix, *pair) for suffix in (".tif", ".h5", ".npy", ".zarr") for pair in ((GREY, LABELS), (VOLUME, CELLS))],
 )
 def test_kinds_of_files(tmp_path, suffix, image, labels):
     write_pair(tmp_path / "train", "cell.01", image, labels, suffix, suffix)

@@ -55,9 +55,7 @@ def batches(draw):
     """Embeddings and labels of 1 to 3 images, 2D or 3D, of up to 18 pixels, with any mixture of labels."""
     size = draw(st.sampled_from([(1, 1), (1, 7), (3, 3), (4, 4), (1, 2, 3), (2, 3, 3)]))
     n, e = draw(st.integers(1, 3)), draw(st.integers(1, 4))
-    palettes = [
-        draw(st.lists(st.sampled_from([-1, 0, 1, 2, 7, 500]), min_size=1, max_size=4)) for _ in range(n)
-    ]
+    palettes = [draw(st.lists(st.sampled_from([-1, 0, 1, 2, 7, 500]), min_size=1, max_size=4)) for _ in range(n)]
     seed = draw(st.integers(0, 2**16))
     generator = torch.Generator().manual_seed(seed)
     labels = [torch.tensor(p)[torch.randint(len(p), size, generator=generator)] for p in palettes]
@@ -66,9 +64,7 @@ def batches(draw):
 
 def agree(value, expected, *inputs):
     torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-10)
-    gradients = [
-        torch.autograd.grad(v, inputs, allow_unused=True, materialize_grads=True) for v in (value, expected)
-    ]
+    gradients = [torch.autograd.grad(v, inputs, allow_unused=True, materialize_grads=True) for v in (value, expected)]
     for ours, theirs in zip(*gradients):
         torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
 
@@ -113,9 +109,7 @@ def test_sampled_pixels_as_anchors_twin(size, monkeypatch):
     options = KERNEL | {"anchor": "pixel"}
     drawn = []
     draw = losses.draw_object_pixels
-    monkeypatch.setattr(
-        losses, "draw_object_pixels", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1]
-    )
+    monkeypatch.setattr(losses, "draw_object_pixels", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1])
     ours = losses.instance_loss(embeddings, labels, generator=torch.Generator().manual_seed(3), **options)
     places = [torch.unravel_index(pixel, size) for pixel in drawn[0][0, 1:]]  # the first is the background's
     anchors = dict(zip(naive.objects(labels[0]), places))
@@ -134,9 +128,7 @@ def test_blocks_of_pixels_change_nothing(batch):
         for entries in (8, 1 << 20):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setitem(blocks.BLOCK, "cpu", entries)
-                terms = loss(
-                    embeddings, embeddings.detach() * 1.1, labels, generator=torch.Generator().manual_seed(0)
-                )
+                terms = loss(embeddings, embeddings.detach() * 1.1, labels, generator=torch.Generator().manual_seed(0))
                 (gradient,) = torch.autograd.grad(terms.total, embeddings)
             found.append((*(t.detach() for t in terms), gradient))
         torch.testing.assert_close(*found, rtol=1e-9, atol=1e-10)
@@ -154,9 +146,7 @@ def test_hundreds_of_objects_are_the_mean_of_each_alone(term):
     labels[labels == 0] = -1
     embeddings = embed(1, 3, (17, 20))
     alone = [SUPERVISED[term](embeddings, torch.where(labels == k, k, -1)) for k in labels.unique() if k > 0]
-    if (
-        term == "unlabeled_push"
-    ):  # its unlabelled pixels must stay the same ones: give the other objects background
+    if term == "unlabeled_push":  # its unlabelled pixels must stay the same ones: give the other objects background
         alone = [
             SUPERVISED[term](embeddings, torch.where((labels == k) | (labels < 0), labels, 0))
             for k in labels.unique()
@@ -222,9 +212,7 @@ def test_an_image_to_which_a_term_does_not_apply_adds_zero():
     embeddings, labels = embed(2, 3, (3, 4)), named_labels("one object", (3, 4)).repeat(2, 1, 1)
     labels[1] = -1
     for name, function in SUPERVISED.items():
-        torch.testing.assert_close(
-            function(embeddings, labels) * 2, function(embeddings[:1], labels[:1]), msg=name
-        )
+        torch.testing.assert_close(function(embeddings, labels) * 2, function(embeddings[:1], labels[:1]), msg=name)
 
 
 def test_a_crop_without_background_loses_no_object():
@@ -247,9 +235,7 @@ def test_numbers_of_objects_and_places_of_pixels_do_not_matter(batch, seed):
     numbers = torch.randperm(600, generator=generator) + 1
     renumbered = torch.where(labels > 0, numbers[labels.clamp_min(0)], labels)
     order = torch.randperm(labels[0].numel(), generator=generator)
-    shuffled = [
-        x.flatten(-labels.ndim + 1)[..., order].unflatten(-1, labels.shape[1:]) for x in (embeddings, labels)
-    ]
+    shuffled = [x.flatten(-labels.ndim + 1)[..., order].unflatten(-1, labels.shape[1:]) for x in (embeddings, labels)]
     for name, function in SUPERVISED.items():
         value = function(embeddings, labels)
         torch.testing.assert_close(function(embeddings, renumbered), value, rtol=1e-9, atol=1e-12, msg=name)
@@ -270,9 +256,7 @@ def test_a_batch_is_the_mean_of_its_images(batch):
         value = function(embeddings, labels)
         each = [function(embeddings[i : i + 1], labels[i : i + 1]) for i in range(len(labels))]
         torch.testing.assert_close(value, torch.stack(each).mean(), rtol=1e-9, atol=1e-12, msg=name)
-        torch.testing.assert_close(
-            function(embeddings.flip(0), labels.flip(0)), value, rtol=1e-9, atol=1e-12, msg=name
-        )
+        torch.testing.assert_close(function(embeddings.flip(0), labels.flip(0)), value, rtol=1e-9, atol=1e-12, msg=name)
 
 
 def test_small_and_large_objects_count_the_same():
@@ -300,9 +284,7 @@ def test_masks_that_fill_half_of_the_rows_are_consistent():
     """A Dice per image row would count each empty row as a disagreement."""
     embeddings = torch.zeros(1, 2, 8, 8)
     embeddings[:, :, 4:] = 9.0
-    value = losses.consistency_loss(
-        embeddings, embeddings, torch.full((1, 8, 8), -1), anchors=torch.tensor([[[0, 0]]])
-    )
+    value = losses.consistency_loss(embeddings, embeddings, torch.full((1, 8, 8), -1), anchors=torch.tensor([[[0, 0]]]))
     assert abs(value) < 1e-6
 
 
@@ -388,9 +370,7 @@ def test_pull_without_a_margin_has_a_finite_gradient():
 
 def test_satisfied_hinges_have_no_gradient():
     embeddings = torch.zeros(1, 1, 1, 6)
-    embeddings[0, 0, 0] = torch.tensor(
-        [0.0, 0.4, 5.0, 5.4, 10.0, 10.3]
-    )  # within .5 of the mean; means above 4 apart
+    embeddings[0, 0, 0] = torch.tensor([0.0, 0.4, 5.0, 5.4, 10.0, 10.3])  # within .5 of the mean; means above 4 apart
     embeddings.requires_grad_()
     labels = torch.tensor([[[1, 1, 2, 2, -1, -1]]])
     for value in (
@@ -413,9 +393,7 @@ def test_each_term_reaches_every_parameter_of_f_and_none_of_g(term):
     views = torch.randn(2, 2, 1, 8, 8, generator=generator)
     labels = torch.full((2, 8, 8), -1)
     labels[:, :3], labels[:, 3:5] = 1, 2
-    terms = SpocoLoss(**(dict.fromkeys(WEIGHTS, 0.0) | {term: 1.0}))(
-        *pair(*views), labels, generator=generator
-    )
+    terms = SpocoLoss(**(dict.fromkeys(WEIGHTS, 0.0) | {term: 1.0}))(*pair(*views), labels, generator=generator)
     terms.total.backward()
     for name, parameter in pair.f.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
@@ -452,9 +430,7 @@ def test_the_terms_are_those_of_the_functions(scene):
     consistency = losses.consistency_loss(*scene, generator=torch.Generator().manual_seed(0))
     assert torch.equal(terms.consistency, consistency)
     pooled = total(scene, reduction="pooled", delta_var=0.8, kernel_threshold=0.9)
-    assert pooled.instance == losses.instance_loss(
-        *scene[::2], reduction="pooled", delta_var=0.8, kernel_threshold=0.9
-    )
+    assert pooled.instance == losses.instance_loss(*scene[::2], reduction="pooled", delta_var=0.8, kernel_threshold=0.9)
     assert total(scene, max_anchors=1).consistency != terms.consistency
 
 
@@ -520,9 +496,7 @@ def test_consistency_refuses(change, message):
         losses.consistency_loss(**(arguments | change))
 
 
-@pytest.mark.parametrize(
-    "make", [SpocoLoss, partial(losses.instance_loss, *GOOD)], ids=["SpocoLoss", "function"]
-)
+@pytest.mark.parametrize("make", [SpocoLoss, partial(losses.instance_loss, *GOOD)], ids=["SpocoLoss", "function"])
 @pytest.mark.parametrize("option", ["reduction", "denominator", "anchor"])
 def test_unknown_choice(make, option):
     with pytest.raises(ValueError, match=f"{option}: found 'sum'; give one of"):

@@ -44,9 +44,7 @@ def test_supervised_terms(row):
     for term, value in values.items():
         (gradient,) = torch.autograd.grad(value, emb, retain_graph=True)
         assert value.item() == pytest.approx(row["terms"][term], rel=1e-4, abs=1e-7), term
-        assert gradient.norm().item() == pytest.approx(
-            row["terms"][f"{term}_grad_norm"], rel=1e-3, abs=1e-7
-        ), term
+        assert gradient.norm().item() == pytest.approx(row["terms"][f"{term}_grad_norm"], rel=1e-3, abs=1e-7), term
 
 
 @pytest.mark.parametrize("row", [r for r in ROWS if "consistency" in r], ids=name)

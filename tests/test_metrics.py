@@ -38,9 +38,7 @@ def test_reference_rows(row):
 
 def labelled(truth, prediction):
     """The pairs of labels of all pixels that are not unlabelled."""
-    return [
-        (t, p) for t, p in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True) if t >= 0
-    ]
+    return [(t, p) for t, p in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True) if t >= 0]
 
 
 def naive_table(truth, prediction):
@@ -52,9 +50,7 @@ def naive_table(truth, prediction):
 
 
 def naive_best_dice(these, those):
-    best = [
-        max((2 * len(a & b) / (len(a) + len(b)) for b in those.values()), default=0.0) for a in these.values()
-    ]
+    best = [max((2 * len(a & b) / (len(a) + len(b)) for b in those.values()), default=0.0) for a in these.values()]
     return sum(best) / len(best) if best else 0.0
 
 
@@ -68,9 +64,7 @@ def naive_ap(truth, prediction, threshold):
     if not true and not predicted:
         return 1.0
     hit_true = [any(len(a & b) / len(a | b) > threshold for b in predicted.values()) for a in true.values()]
-    hit_predicted = [
-        any(len(a & b) / len(a | b) > threshold for a in true.values()) for b in predicted.values()
-    ]
+    hit_predicted = [any(len(a & b) / len(a | b) > threshold for a in true.values()) for b in predicted.values()]
     assert sum(hit_true) == sum(hit_predicted)  # one match at most, each way
     return sum(hit_true) / (sum(hit_true) + hit_true.count(False) + hit_predicted.count(False))
 
@@ -162,18 +156,16 @@ def test_renumbering_and_type_change_nothing():
     truth, prediction = random_maps()
     new_number = np.array([0, 5, 90, 2, 1_000_000, 7, 4])
     expected = scores(evaluate(truth, prediction))
-    assert scores(
-        evaluate(new_number[truth], new_number[::-1].copy()[prediction - 1] * (prediction > 0))
-    ) == (pytest.approx(expected, rel=1e-12))
+    assert scores(evaluate(new_number[truth], new_number[::-1].copy()[prediction - 1] * (prediction > 0))) == (
+        pytest.approx(expected, rel=1e-12)
+    )
     assert scores(evaluate(truth.astype(np.uint8), torch.from_numpy(prediction))) == expected
 
 
 def test_pixel_order_changes_nothing():
     truth, prediction = random_maps()
     order = np.random.default_rng(1).permutation(truth.size)
-    assert scores(evaluate(truth.ravel()[order], prediction.ravel()[order])) == scores(
-        evaluate(truth, prediction)
-    )
+    assert scores(evaluate(truth.ravel()[order], prediction.ravel()[order])) == scores(evaluate(truth, prediction))
 
 
 def test_unlabelled_pixels_do_not_count():
@@ -196,9 +188,7 @@ def test_threshold_is_strict():
     truth, prediction = [1] * 5, [1, 1, 1, 0, 0]
     assert metrics.average_precision(truth, prediction, threshold=0.6) == 0.0
     assert metrics.average_precision(truth, prediction, threshold=0.59) == 1.0
-    assert metrics.average_precision(truth, prediction, threshold=AP_THRESHOLDS) == pytest.approx(
-        0.2
-    )  # .50, .55
+    assert metrics.average_precision(truth, prediction, threshold=AP_THRESHOLDS) == pytest.approx(0.2)  # .50, .55
 
 
 def test_no_smoothing_in_dice():

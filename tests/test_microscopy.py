@@ -181,9 +181,7 @@ def test_mitochondria_are_components_of_voxels_that_share_a_face(tmp_path):
         0.0046,
     )
     Image.new("L", (10, 11)).save(tmp_path / "stack1" / "mitochondria" / "04.png")
-    with pytest.raises(
-        ValueError, match=r"mitochondria/04\.png: size \(11, 10\), but the first .*\(12, 10\)"
-    ):
+    with pytest.raises(ValueError, match=r"mitochondria/04\.png: size \(11, 10\), but the first .*\(12, 10\)"):
         vnc.read_slab(tmp_path, "z00-05")
     write_stack(tmp_path, marked * 0)
     with pytest.raises(ValueError, match="mitochondria: none in slices 0 to 5"):
@@ -219,9 +217,7 @@ def test_no_nucleus_on_a_seam_is_in_two_splits():
             logs = [np.log(border + 2) - np.log(border + 2).mean(1, keepdims=True) for border in (one, other)]
             first, second = (log / np.linalg.norm(log, axis=1, keepdims=True) for log in logs)
             close = np.abs(one[:, None] - other[None]).mean(2) < 0.35 * one.std(1)[:, None]
-            a, b = np.nonzero(
-                (first @ second.T > 0.85) & close & (one.std(1)[:, None] > 1) & (other.std(1) > 1)
-            )
+            a, b = np.nonzero((first @ second.T > 0.85) & close & (one.std(1)[:, None] > 1) & (other.std(1) > 1))
             assert len(a) > 3 and (splits[a] == splits[b]).all()
 
 

@@ -183,9 +183,7 @@ def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
     for seed in range(8):
         plant = rosettes.make_rosette(seed, size=48)
         pixels = np.round(plant.image.transpose(1, 2, 0) * 255).astype(np.uint8)
-        Image.fromarray(pixels).save(
-            f"cells/images/{plant.name}.png" if seed < 6 else f"new/{plant.name}.png"
-        )
+        Image.fromarray(pixels).save(f"cells/images/{plant.name}.png" if seed < 6 else f"new/{plant.name}.png")
         if seed < 6:
             Image.fromarray(plant.labels.astype(np.uint8)).save(f"cells/labels/{plant.name}.png")
     names, ran = {"__name__": "page"}, []

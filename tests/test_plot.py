@@ -126,9 +126,7 @@ def _match_naive(truth, prediction):
     """The rule, one sentence after the other."""
     best = {}
     for found in sorted(set(prediction[prediction > 0].tolist())):
-        overlap = {
-            t: int(((truth == t) & (prediction == found)).sum()) for t in set(truth[truth > 0].tolist())
-        }
+        overlap = {t: int(((truth == t) & (prediction == found)).sum()) for t in set(truth[truth > 0].tolist())}
         overlap = {t: n for t, n in overlap.items() if n}
         best[found] = max(overlap.items(), key=lambda item: item[1]) if overlap else None
     result, fresh = prediction.copy(), max(0, truth.max())
@@ -154,9 +152,7 @@ def test_match_colours_agrees_with_the_rule():
     checked = 0
     for _ in range(30):
         truth = rng.integers(-1, 4, (150, 200))
-        prediction = np.where(
-            rng.random(truth.shape) < 0.6, truth.clip(0) * 3 % 7, rng.integers(0, 5, truth.shape)
-        )
+        prediction = np.where(rng.random(truth.shape) < 0.6, truth.clip(0) * 3 % 7, rng.integers(0, 5, truth.shape))
         if not _tied(truth, prediction):
             checked += 1
             assert np.array_equal(match_colours(truth, prediction), _match_naive(truth, prediction))

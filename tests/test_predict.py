@@ -166,9 +166,7 @@ def test_the_same_size_is_the_same_map():
 
 @pytest.mark.parametrize("size", [(9, 14), (20, 11), (3, 3)], ids=str)
 def test_no_label_is_invented(size):
-    labels = torch.tensor([-1, 0, 3, 900])[
-        torch.randint(0, 4, (8, 8), generator=torch.Generator().manual_seed(0))
-    ]
+    labels = torch.tensor([-1, 0, 3, 900])[torch.randint(0, 4, (8, 8), generator=torch.Generator().manual_seed(0))]
     resized = resize_labels(labels, size)
     assert resized.shape == size and resized.dtype == torch.int64
     assert set(resized.unique().tolist()) <= {-1, 0, 3, 900}

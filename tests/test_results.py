@@ -232,9 +232,7 @@ def test_the_command_that_repeats_a_run(runs):
 
 def test_newer_records_have_more_columns(tmp_path):
     filled = make_results.fill(TEXT, write(tmp_path, embryos=NEWER))
-    header = (
-        "| Run | Where | Decoder | SBD | DiC | abs. DiC | AP | mean AP | ARE | VI split | VI merge |"
-    )
+    header = "| Run | Where | Decoder | SBD | DiC | abs. DiC | AP | mean AP | ARE | VI split | VI merge |"
     assert "**bbbc050, split test, 1 volume**" in filled and header in filled
     scores = "0.750 | -1.2 | 2.2 | 0.500 | 0.400 | 0.125 | 0.250 | 1.500 |"
     for kind in ("default", "tuned"):

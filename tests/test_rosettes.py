@@ -99,8 +99,7 @@ def test_the_moss_is_green_too(plants):
 def test_thresholding_green_does_not_separate_the_leaves(plants):
     """Components above the best threshold of all: a symmetric best Dice that leaves much to learn."""
     scores = [
-        [_symmetric_best_dice(plant.labels, _components(mask)) for mask in _green_masks(plant)]
-        for plant in plants
+        [_symmetric_best_dice(plant.labels, _components(mask)) for mask in _green_masks(plant)] for plant in plants
     ]
     assert np.mean(scores, axis=0).max() < 0.55
 
@@ -129,9 +128,7 @@ def test_write(tmp_path, monkeypatch):
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png")) == [
         f"{kind}/rosette00{seed}.png" for kind in ("images", "labels") for seed in range(3)
     ]
-    assert np.array_equal(
-        read_array(tmp_path / "labels" / "rosette002.png"), make_rosette(2, size=160).labels
-    )
+    assert np.array_equal(read_array(tmp_path / "labels" / "rosette002.png"), make_rosette(2, size=160).labels)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.0, "3", None])

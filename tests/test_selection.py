@@ -128,9 +128,7 @@ def test_one_anchor_for_each_group_of_equal_embeddings():
 
 def test_the_same_seed_draws_the_same_anchors():
     embeddings, labels = randn(2, 4, 16, 16), torch.full((2, 16, 16), -1)
-    first, again, other = (
-        draw_anchors(embeddings, embeddings, labels, generator=seeded(s))[0] for s in (0, 0, 1)
-    )
+    first, again, other = (draw_anchors(embeddings, embeddings, labels, generator=seeded(s))[0] for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -150,9 +148,7 @@ def test_a_later_anchor_is_drawn_from_the_rest_uniformly():
     n = 4000
     groups = torch.tensor([0, 1, 1, 2, 2, 2, 2, 2])
     embeddings = (10.0 * groups).expand(n, 1, 1, 8).contiguous()
-    pixels, _ = draw_anchors(
-        embeddings, embeddings, torch.full((n, 1, 8), -1), max_anchors=2, generator=seeded()
-    )
+    pixels, _ = draw_anchors(embeddings, embeddings, torch.full((n, 1, 8), -1), max_anchors=2, generator=seeded())
     first, second = groups[pixels].T
     share = (second[first == 2] == 0).float().mean().item()
     assert share == pytest.approx(1 / 3, abs=5 * math.sqrt(2 / 9 / (n * 5 / 8)))
@@ -168,9 +164,7 @@ def test_an_image_without_unlabelled_pixels_has_no_anchor():
 
 
 def test_anchors_of_an_empty_batch():
-    pixels, valid = draw_anchors(
-        torch.zeros(0, 2, 4, 4), torch.zeros(0, 2, 4, 4), torch.zeros(0, 4, 4).long()
-    )
+    pixels, valid = draw_anchors(torch.zeros(0, 2, 4, 4), torch.zeros(0, 2, 4, 4), torch.zeros(0, 4, 4).long())
     assert pixels.shape == valid.shape == (0, 20)
 
 

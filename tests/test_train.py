@@ -63,9 +63,7 @@ def assert_same_training(folder, reference):
     for index, state in theirs["optimizer"]["state"].items():
         for name, value in state.items():
             assert torch.equal(ours["optimizer"]["state"][index][name], value), (index, name)
-    without_time = [
-        [{k: v for k, v in e.items() if k != "seconds"} for e in c["curve"]] for c in (ours, theirs)
-    ]
+    without_time = [[{k: v for k, v in e.items() if k != "seconds"} for e in c["curve"]] for c in (ours, theirs)]
     assert without_time[0] == without_time[1]
     for name in ("run.json", "weights.safetensors"):
         assert (folder / name).is_file()
@@ -79,9 +77,7 @@ def assert_same_training(folder, reference):
 def learned(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", load_data)
-        config = dataclasses.replace(
-            TINY, steps=60, batch=4, log_every=10, validate_every=30, held_out=2
-        )
+        config = dataclasses.replace(TINY, steps=60, batch=4, log_every=10, validate_every=30, held_out=2)
         folder = tmp_path_factory.mktemp("runs") / "learned"
         return folder, run(config, folder)
 
@@ -116,9 +112,7 @@ def test_the_record_describes_the_data(learned):
         len(dense),
     )
     assert described["objects"] == sum(len(np.unique(s.labels)) - 1 for s in dense)
-    assert described["annotated_objects"] == sum(
-        max(1, round(0.4 * (len(np.unique(s.labels)) - 1))) for s in dense
-    )
+    assert described["annotated_objects"] == sum(max(1, round(0.4 * (len(np.unique(s.labels)) - 1))) for s in dense)
     assert 0 < described["annotated_pixels"] < np.mean([s.foreground.mean() for s in dense])
     assert len(described["checksum"]) == 64
 
@@ -201,9 +195,7 @@ def half_of_a_checkpoint(state, path):
 def after(calls, function, then):
     """``function`` for some calls, then ``then``."""
     left = iter(range(calls))
-    return lambda *args, **kwargs: (
-        then(*args, **kwargs) if next(left, None) is None else function(*args, **kwargs)
-    )
+    return lambda *args, **kwargs: then(*args, **kwargs) if next(left, None) is None else function(*args, **kwargs)
 
 
 STOPS = {f"in step {k}": (Training, "train_step", k, stop) for k in range(5)} | {
@@ -285,9 +277,7 @@ def interrupt_then(function):
 
 def test_a_folder_holds_one_configuration(uninterrupted):
     before = (uninterrupted / "checkpoint.pt").read_bytes()
-    with pytest.raises(
-        ValueError, match=r"checkpoint\.pt: belongs to another configuration .*seed was 0, is now 1"
-    ):
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: belongs to another configuration .*seed was 0, is now 1"):
         run(dataclasses.replace(TINY, seed=1), uninterrupted)
     assert (uninterrupted / "checkpoint.pt").read_bytes() == before
 
@@ -347,9 +337,7 @@ def test_a_step_moves_f_and_g_follows(consistency, tmp_path):
     for name, g in training.pair.g.named_parameters():
         f = training.pair.f.get_parameter(name)
         assert not torch.equal(f, start[name]), name
-        torch.testing.assert_close(
-            g, start[name].lerp(f, 10 / 11)
-        )  # the average is short at first: momentum 1/11
+        torch.testing.assert_close(g, start[name].lerp(f, 10 / 11))  # the average is short at first: momentum 1/11
 
 
 # ---------------------------------------------------------------------- what goes wrong

@@ -23,9 +23,7 @@ def images(*size, n=2, channels=2, seed=0):
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
-@pytest.mark.parametrize(
-    "size", [(16, 16), (1, 1), (1, 9), (7, 5), (33, 18), (8, 8, 8), (1, 1, 1), (3, 9, 6)], ids=str
-)
+@pytest.mark.parametrize("size", [(16, 16), (1, 1), (1, 9), (7, 5), (33, 18), (8, 8, 8), (1, 1, 1), (3, 9, 6)], ids=str)
 def test_any_size(size, norm):
     embeddings = unet(ndim=len(size), norm=norm).eval()(images(*size))
     assert embeddings.shape == (2, 5, *size)

@@ -111,9 +111,7 @@ def test_a_link_in_a_zip_is_refused(out):
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_limits_of_bytes_and_files(kind, out):
-    archive = MAKERS[kind](
-        out.parent / "archive" / f"a.{kind}", {"a": b"0" * 3_000_000, "b": b"0" * 3_000_000}
-    )
+    archive = MAKERS[kind](out.parent / "archive" / f"a.{kind}", {"a": b"0" * 3_000_000, "b": b"0" * 3_000_000})
     with pytest.raises(ValueError, match="b: unpacks to more than 5000000 bytes"):
         unpack(archive, out / "bytes", max_bytes=5_000_000)
     with pytest.raises(ValueError, match="more than 1 files"):

@@ -38,8 +38,7 @@ def test_show_kernel_draws_the_equation(axes, embedding, delta_var, threshold):
     (at, _) = reach.get_xdata()
     assert threshold ** ((at / delta_var) ** 2) == pytest.approx(widgets.NEGLIGIBLE)
     mask = [
-        [threshold ** ((math.dist(embedding[:, r, c], anchor) / delta_var) ** 2) for c in range(7)]
-        for r in range(5)
+        [threshold ** ((math.dist(embedding[:, r, c], anchor) / delta_var) ** 2) for c in range(7)] for r in range(5)
     ]
     shown = np.asarray(picture.images[0].get_array())
     assert shown == pytest.approx(np.array(mask), abs=1e-5)

@@ -107,9 +107,7 @@ def key_and_value(text: str) -> tuple[str, object]:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    record = train(
-        config_from(vars(parsed)), parsed.folder, device=parsed.device, compiled=parsed.compiled
-    )
+    record = train(config_from(vars(parsed)), parsed.folder, device=parsed.device, compiled=parsed.compiled)
     kept = record["kept"]["step"]
     print(f"{parsed.folder}: {record['steps']} steps in {record['seconds']} s; the weights are those of step {kept}")
     return 0

@@ -15,9 +15,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".h5", ".hdf5", ".npy", ".
 """The file name endings that can be read, in lower or upper case."""
 
 
-def read_array(
-    path: str | Path | zipfile.Path, *, key: str | None = None, colours: bool = False
-) -> np.ndarray:
+def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, colours: bool = False) -> np.ndarray:
     """The numbers of a file, as they are stored. Every error of this module names the file.
 
     Parameters
@@ -201,9 +199,7 @@ def _checked(path: str | Path | zipfile.Path) -> Path | zipfile.Path:
     """The path of an existing file of a known kind."""
     path = path if isinstance(path, zipfile.Path) else Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(
-            f"{path}: ending {path.suffix!r} is not known; convert to one of {', '.join(SUFFIXES)}"
-        )
+        raise ValueError(f"{path}: ending {path.suffix!r} is not known; convert to one of {', '.join(SUFFIXES)}")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     return path

@@ -80,9 +80,7 @@ def read(
     if voxel_size is not None:
         voxel_size = tuple(float(v) for v in voxel_size)
         if len(voxel_size) not in (2, 3) or not all(0 < v < math.inf for v in voxel_size):
-            raise ValueError(
-                f"voxel_size: found {voxel_size}; give micrometres along each axis, (y, x) or (z, y, x)"
-            )
+            raise ValueError(f"voxel_size: found {voxel_size}; give micrometres along each axis, (y, x) or (z, y, x)")
     pairs = _pairs_of_split(_folder(path), split)
 
     def read_pair(name: str) -> Sample:
@@ -91,9 +89,7 @@ def read(
         labels = read_array(label_path, key=label_key or label)
         labels = as_labels(labels, label_path, background=background, unlabeled=unlabeled)
         if not (labels > 0).any():
-            raise ValueError(
-                f"{label_path}: no object is labelled; label one, or leave the image out of the split"
-            )
+            raise ValueError(f"{label_path}: no object is labelled; label one, or leave the image out of the split")
         image = read_array(image_path, key=image_key or raw, colours=True)
         if image.ndim in (labels.ndim, labels.ndim + 1):
             image = as_image(image, image_path, ndim=labels.ndim)
@@ -216,14 +212,10 @@ def _pairs(
         alone = [name for name in names if name not in files]
         if alone:
             some = ", ".join(alone[:10]) + (", ..." if len(alone) > 10 else "")
-            advice = (
-                "images and label maps belong together by name; add what is missing, or move its partner away"
-            )
+            advice = "images and label maps belong together by name; add what is missing, or move its partner away"
             if listed:
                 advice = f"{listed} lists it; it takes one name on each line, without the ending"
-            raise FileNotFoundError(
-                f"{folder / kind}: no file for {some} ({len(alone)} of {len(names)}); {advice}"
-            )
+            raise FileNotFoundError(f"{folder / kind}: no file for {some} ({len(alone)} of {len(names)}); {advice}")
     return {name: (found[0][name], found[-1][name]) for name in names}
 
 

@@ -141,9 +141,7 @@ def split_pieces(labels: np.ndarray, min_size: int) -> np.ndarray:
     return np.where(kept, kept.cumsum(), 0)[pieces]
 
 
-def decode(
-    pair: MomentumPair, sample: Sample, decoder: dict, *, size: Size | None, masked: bool
-) -> np.ndarray:
+def decode(pair: MomentumPair, sample: Sample, decoder: dict, *, size: Size | None, masked: bool) -> np.ndarray:
     """Labels ``(*S)`` of a sample by one decoder; arguments and errors as of :class:`Decoding`.
 
     >>> from spoco_lite import data

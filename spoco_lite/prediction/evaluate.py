@@ -64,8 +64,7 @@ def score_all(
             result = evaluate(sample.labels, decoding.labels(decoder, masked=masked))
             scored.append({"name": sample.name} | {k: round(getattr(result, name), 4) for k, name in SCORES.items()})
     return [
-        {"decoder": decoder, "mean": _mean(scored), "images": scored}
-        for (decoder, _), scored in zip(decoders, images)
+        {"decoder": decoder, "mean": _mean(scored), "images": scored} for (decoder, _), scored in zip(decoders, images)
     ]
 
 
@@ -132,9 +131,7 @@ def default_split(dataset: str) -> str:
     return "test" if folder.is_dir() and not (folder / "val.txt").is_file() else "val"
 
 
-def evaluate_run(
-    name: str | Path, *, split: str | None = None, tuning_images: int = 12, progress: bool = True
-) -> dict:
+def evaluate_run(name: str | Path, *, split: str | None = None, tuning_images: int = 12, progress: bool = True) -> dict:
     """Score a run's weights on a split and write the scores into its ``run.json``; returns the record.
 
     Each way of scoring is done twice: with the default decoder, and with the one that is best on ``tuning_images``

@@ -87,9 +87,7 @@ def segment_image(
     """
     shape = np.shape(image)[1:]
     if foreground is not None and np.shape(foreground) != shape:
-        raise ValueError(
-            f"foreground: found size {np.shape(foreground)}, expected {shape}, that of the image"
-        )
+        raise ValueError(f"foreground: found size {np.shape(foreground)}, expected {shape}, that of the image")
     consistent = foreground is None if consistent is None else consistent
     if embeddings is None:
         embeddings = embed(pair.f, image, size=size) if consistent else None, embed(pair.g, image, size=size)

@@ -64,14 +64,10 @@ def _commit() -> str | None:
     here = Path(__file__).parents[1]
 
     def git(*args: str) -> str:
-        return subprocess.run(
-            ["git", *args], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        return subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + (
-            "+" if git("status", "--porcelain", str(here)) else ""
-        )
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", str(here)) else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -96,9 +92,7 @@ def run_folder(name: str | Path) -> Path:
         if (folder / "run.json").is_file():
             return folder
     known = ", ".join(recorded_runs()) or "none"
-    raise ValueError(
-        f"run: found no run.json in {str(name)!r}, nor a recorded run of that name; recorded are: {known}"
-    )
+    raise ValueError(f"run: found no run.json in {str(name)!r}, nor a recorded run of that name; recorded are: {known}")
 
 
 def recorded_runs() -> list[str]:
@@ -122,9 +116,7 @@ def load_run(name: str | Path) -> dict:
     try:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path}: not a readable record ({error}); restore the file or train again"
-        ) from error
+        raise ValueError(f"{path}: not a readable record ({error}); restore the file or train again") from error
 
 
 def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
@@ -136,9 +128,7 @@ def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.f
     >>> load_file(path)["f.head.weight"].dtype
     torch.float16
     """
-    tensors = {
-        k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in pair.state_dict().items()
-    }
+    tensors = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in pair.state_dict().items()}
     temporary = Path(path).with_suffix(".tmp")
     save_file(tensors, temporary)
     os.replace(temporary, path)
@@ -195,8 +185,6 @@ def load_model(name: str | Path) -> MomentumPair:
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(
-            f"{path}: not a readable file of weights ({error}); restore it or train again"
-        ) from error
+        raise ValueError(f"{path}: not a readable file of weights ({error}); restore it or train again") from error
     pair.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     return pair.eval()

@@ -83,14 +83,10 @@ def kernel_explorer(embedding: Any, anchor: Any) -> VBox:
     """
     picture = Image(format="png")
     delta_var = FloatSlider(0.5, min=0.1, max=2, step=0.05, description="delta_var", continuous_update=False)
-    threshold = FloatSlider(
-        0.5, min=0.05, max=0.95, step=0.05, description="threshold", continuous_update=False
-    )
+    threshold = FloatSlider(0.5, min=0.05, max=0.95, step=0.05, description="threshold", continuous_update=False)
 
     def draw(_: Any = None) -> None:
-        figure = Figure(
-            figsize=(7.2, 2.8), layout="constrained", facecolor="white"
-        )  # pyplot keeps no hold of it
+        figure = Figure(figsize=(7.2, 2.8), layout="constrained", facecolor="white")  # pyplot keeps no hold of it
         axes = figure.subplots(1, 2)
         show_kernel(axes, embedding, anchor, delta_var=delta_var.value, threshold=threshold.value)
         png = io.BytesIO()

@@ -66,9 +66,7 @@ def overlaps(truth: ArrayLike, prediction: ArrayLike) -> Overlaps:
     t, p = truth[known].astype(np.int64), prediction[known].astype(np.int64)
     width = int(p.max(initial=0)) + 1
     if (int(t.max(initial=0)) + 1) * width >= 2**63:
-        raise ValueError(
-            f"labels up to {t.max()} and {width - 1} are too large together; renumber them first"
-        )
+        raise ValueError(f"labels up to {t.max()} and {width - 1} are too large together; renumber them first")
     cells, count = np.unique(t * width + p, return_counts=True)  # one integer for each pair of labels
     t, p = cells // width, cells % width
 

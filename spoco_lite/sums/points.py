@@ -24,9 +24,7 @@ def nearest(points: Tensor, centres: Tensor, *, radius: float | None = None) -> 
 def ball_sums(points: Tensor, centres: Tensor, radius: float) -> tuple[Tensor, Tensor]:
     """Sum (K, E) and number (K,) of the points (P, E) within `radius` of each centre (K, E)."""
     ones = torch.ones_like(points[:, :1])
-    weighted = torch.cat(
-        [points, ones], dim=1
-    )  # so that one product gives the sum, and in its last column the number
+    weighted = torch.cat([points, ones], dim=1)  # so that one product gives the sum, and in its last column the number
     total = weighted.new_zeros(len(centres), weighted.shape[1])
     for block in weighted.split(max(1, BLOCK // max(1, len(centres)))):
         near = squared_distances(block[:, :-1], centres) <= radius**2
@@ -36,9 +34,7 @@ def ball_sums(points: Tensor, centres: Tensor, radius: float) -> tuple[Tensor, T
 
 def squared_distances(points: Tensor, centres: Tensor) -> Tensor:
     """(P, E), (K, E) -> (P, K) with one matrix product; far from the origin rounding spoils it, so centre first."""
-    return (points.square().sum(1, keepdim=True) + centres.square().sum(1)).addmm_(
-        points, centres.T, alpha=-2
-    )
+    return (points.square().sum(1, keepdim=True) + centres.square().sum(1)).addmm_(points, centres.T, alpha=-2)
 
 
 def largest_first(labels: Tensor) -> Tensor:
@@ -67,9 +63,7 @@ def centred(points: Tensor) -> Tensor:
 
 def check_points(points: Tensor) -> None:
     if points.ndim != 2 or not points.is_floating_point():
-        raise ValueError(
-            f"points must be a floating point tensor (P, E), found {points.dtype} {tuple(points.shape)}"
-        )
+        raise ValueError(f"points must be a floating point tensor (P, E), found {points.dtype} {tuple(points.shape)}")
     if not points.isfinite().all():
         raise ValueError("points hold NaN or infinite values; check the network that made them")
 

@@ -120,9 +120,7 @@ def membership(slots: Tensor, regions: int, dtype: torch.dtype) -> Tensor:
     """
     numbers = torch.arange(regions, dtype=slots.dtype, device=slots.device)
     member = torch.empty((len(slots), regions, slots.shape[1]), dtype=dtype, device=slots.device)
-    return torch.eq(
-        slots[:, None], numbers[:, None], out=member
-    )  # without a detour through bool: four times faster
+    return torch.eq(slots[:, None], numbers[:, None], out=member)  # without a detour through bool: four times faster
 
 
 def full_precision(embeddings: Tensor) -> Tensor:
@@ -138,9 +136,7 @@ def check_batch(embeddings: Tensor, labels: Tensor) -> None:
             f"found {embeddings.dtype} of shape {tuple(embeddings.shape)}"
         )
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(
-            f"labels: expected integers (k > 0, 0 or -1), found {labels.dtype}; convert with .long()"
-        )
+        raise ValueError(f"labels: expected integers (k > 0, 0 or -1), found {labels.dtype}; convert with .long()")
     if labels.shape != (embeddings.shape[0], *embeddings.shape[2:]):
         raise ValueError(
             f"labels: expected (N, *S) = {(embeddings.shape[0], *embeddings.shape[2:])} to match the embeddings, "
@@ -153,17 +149,11 @@ def _consecutive(labels: Tensor) -> tuple[Tensor, int]:
     if labels.numel() == 0:
         return labels, 0
     if labels.min() < -1:
-        raise ValueError(
-            f"labels: found {int(labels.min())}; the only negative label is -1, for unlabelled pixels"
-        )
-    stride = (
-        labels.max().clamp_min(0) + 1
-    )  # image and label in one number, so that one `unique` serves the batch
+        raise ValueError(f"labels: found {int(labels.min())}; the only negative label is -1, for unlabelled pixels")
+    stride = labels.max().clamp_min(0) + 1  # image and label in one number, so that one `unique` serves the batch
     image = torch.arange(labels.shape[0], device=labels.device)[:, None]
     values, inverse = torch.unique(torch.where(labels > 0, labels, 0) + image * stride, return_inverse=True)
-    first = torch.searchsorted(
-        values, (image * stride)[:, 0]
-    )  # label 0, or the object that stands in its place
+    first = torch.searchsorted(values, (image * stride)[:, 0])  # label 0, or the object that stands in its place
     has_zero = (values[first.clamp_max(len(values) - 1)] == (image * stride)[:, 0]).long()
     rank = inverse - first[:, None] + 1 - has_zero[:, None]
     labels = torch.where(labels > 0, rank, labels)

@@ -51,9 +51,7 @@ class Batches:
         """
         n, local = len(self.names), self.config.batch // processes
         first = step * self.config.batch + rank * local
-        return [
-            int(_shuffled(self.config.seed, place // n, n)[place % n]) for place in range(first, first + local)
-        ]
+        return [int(_shuffled(self.config.seed, place // n, n)[place % n]) for place in range(first, first + local)]
 
     def draw(self, step: int, *, rank: int = 0, processes: int = 1) -> Batch:
         """The batch of a step, augmented; nothing here waits for the device."""
@@ -87,12 +85,8 @@ def check_sample(sample: Sample, config: Config) -> None:
     """Raise a ValueError that names the sample, if a configuration does not fit it."""
     axes = sample.image.ndim - 1
     if axes != config.ndim:
-        advice = (
-            "volumes need a size of three numbers and crop=True" if axes == 3 else "give size one number, or two"
-        )
-        raise ValueError(
-            f"{sample.name}: an image of shape {sample.image.shape}, and size is {config.size}; {advice}"
-        )
+        advice = "volumes need a size of three numbers and crop=True" if axes == 3 else "give size one number, or two"
+        raise ValueError(f"{sample.name}: an image of shape {sample.image.shape}, and size is {config.size}; {advice}")
     if len(sample.image) != config.in_channels:
         raise ValueError(
             f"{sample.name}: the image has {len(sample.image)} channels, in_channels is {config.in_channels}; "

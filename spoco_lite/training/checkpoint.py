@@ -41,9 +41,7 @@ def read_checkpoint(folder: Path, config: dict, device: torch.device | str) -> d
     changed = {key for key in there.keys() | config.keys() if there.get(key) != config.get(key)}
     if changed - {"steps"}:
         listed = ", ".join(f"{key} was {there.get(key)!r}, is now {config.get(key)!r}" for key in sorted(changed))
-        raise ValueError(
-            f"{path}: belongs to another configuration ({listed}). Take another folder, or delete it."
-        )
+        raise ValueError(f"{path}: belongs to another configuration ({listed}). Take another folder, or delete it.")
     return state
 
 

@@ -27,9 +27,7 @@ def embedded(count: int, size: int = SIZE) -> list[tuple]:
     pair = load_model(RUN)
     training = data.load("cvppp", "train", size=size)
     chosen = [training[i] for i in range(0, len(training), len(training) // count)][:count]
-    return [
-        (s, embed(pair.f, s.image), embed(pair.g, s.image), torch.from_numpy(s.foreground)) for s in chosen
-    ]
+    return [(s, embed(pair.f, s.image), embed(pair.g, s.image), torch.from_numpy(s.foreground)) for s in chosen]
 
 
 def decoding() -> list[dict]:
@@ -45,9 +43,7 @@ def decoding() -> list[dict]:
     return [
         {
             "what": name,
-            "seconds": float(
-                np.median([seconds(partial(decode, *image[1:]), at_least=1.0) for image in images])
-            ),
+            "seconds": float(np.median([seconds(partial(decode, *image[1:]), at_least=1.0) for image in images])),
         }
         for name, decode in decoders.items()
     ]
@@ -66,9 +62,7 @@ def every_pixel_mean_shift(x: torch.Tensor) -> torch.Tensor:
 def every_pixel_hdbscan(x: torch.Tensor) -> torch.Tensor:
     """HDBSCAN of every pixel. Its sizes count points, so they grow as many times as there are more of them."""
     times = max(1.0, len(x) / 12_000)
-    return hdbscan_clusters(
-        x, subsample=len(x), min_cluster_size=round(30 * times), min_samples=round(15 * times)
-    )
+    return hdbscan_clusters(x, subsample=len(x), min_cluster_size=round(30 * times), min_samples=round(15 * times))
 
 
 def subsample() -> list[dict]:
@@ -120,9 +114,7 @@ def measure_volume() -> list[dict]:
         found = decode()
         elapsed = time.perf_counter() - start
         more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        rows.append(
-            {"what": name, "seconds": round(elapsed, 2), "mib": round(more), "found": int(found.max())}
-        )
+        rows.append({"what": name, "seconds": round(elapsed, 2), "mib": round(more), "found": int(found.max())})
         rows[-1]["objects"] = len(labels.unique()) - 1
     return rows
 

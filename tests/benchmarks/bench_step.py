@@ -45,9 +45,7 @@ def cases() -> dict[str, Config]:
     chosen = {
         "2D, 10% of the objects": few,
         "2D, all pixels, without g": dense,
-        "3D, 25% of the objects": Config(
-            **volumes, fraction=0.25, widths=(16, 32, 64, 128), photometry="microscopy"
-        ),
+        "3D, 25% of the objects": Config(**volumes, fraction=0.25, widths=(16, 32, 64, 128), photometry="microscopy"),
     }
     if torch.cuda.is_available():  # the sizes of the public code; on a CPU such a step takes too long
         large = {"size": 448, "widths": (16, 32, 64, 128, 256, 512)}

@@ -64,9 +64,7 @@ def paint(folder: Path) -> None:
         mirror = tuple(slice(None, None, int(way)) for way in rng.choice([-1, 1], 3))
         part = tuple(slice(i * c, min((i + 1) * c, s)) for i, c, s in zip(corner, chunk, SHAPE))
         fits = tuple(slice(p.stop - p.start) for p in part)
-        grey, labels = (
-            np.kron(a[mirror], np.ones((2, 2, 2), a.dtype))[fits] for a in (sample.image[0], sample.labels)
-        )
+        grey, labels = (np.kron(a[mirror], np.ones((2, 2, 2), a.dtype))[fits] for a in (sample.image[0], sample.labels))
         labels = np.where(labels > 0, labels + number, 0)
         number += int(sample.labels.max())
         truth[part] = labels
@@ -98,9 +96,7 @@ def child(way: str, folder: Path) -> dict:
     image = LazyImage(folder / "image.zarr", ndim=3)
     pair = network(statistics(image)[1])
     start = time.perf_counter()
-    out = zarr.create_array(
-        folder / f"{way}.zarr", shape=SHAPE, chunks=(64, 128, 128), dtype="uint16", overwrite=True
-    )
+    out = zarr.create_array(folder / f"{way}.zarr", shape=SHAPE, chunks=(64, 128, 128), dtype="uint16", overwrite=True)
     if way == "tiles":
         segment_tiles(pair, image, out=out, tile=TILE, folder=folder / "tiles")
     else:

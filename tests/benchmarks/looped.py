@@ -33,12 +33,8 @@ def image_loss(f, g, labels, generator):
     objects = [int(k) for k in labels.unique() if k > 0]
     regions = [int(k) for k in labels.unique() if k >= 0]
     mu = {k: f[:, labels == k].mean(dim=1) for k in regions}
-    pull = average(
-        [(distances(f[:, labels == k], mu[k]) - DELTA_VAR).relu().square().mean() for k in regions]
-    )
-    push = average(
-        [(2 * DELTA_DIST - (mu[a] - mu[b]).norm()).relu() ** 2 for a in regions for b in regions if a != b]
-    )
+    pull = average([(distances(f[:, labels == k], mu[k]) - DELTA_VAR).relu().square().mean() for k in regions])
+    push = average([(2 * DELTA_DIST - (mu[a] - mu[b]).norm()).relu() ** 2 for a in regions for b in regions if a != b])
     size = average([mu[k].norm() for k in regions])
     instance = average([1 - dice(mask(f, mu[k]), (labels == k).float()) for k in objects])
     rest = labels == -1
@@ -49,9 +45,7 @@ def image_loss(f, g, labels, generator):
         candidates = free.nonzero()[:, 0]
         anchor = candidates[torch.randint(len(candidates), (1,), generator=generator)][0]
         consistency.append(1 - dice(mask(f, f[:, anchor]), mask(g, g[:, anchor])))
-        free &= (distances(f.detach(), f[:, anchor].detach()) > DELTA_VAR) & (
-            distances(g, g[:, anchor]) > DELTA_VAR
-        )
+        free &= (distances(f.detach(), f[:, anchor].detach()) > DELTA_VAR) & (distances(g, g[:, anchor]) > DELTA_VAR)
         free[anchor] = False
     return pull + push + 0.001 * size + instance + away, average(consistency)
 

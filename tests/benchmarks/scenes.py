@@ -10,13 +10,9 @@ def leaves(*, images=4, dim=16, size=448, objects=16, labelled=6, noise=0.3, see
     places = torch.rand(images, objects, 2, 1, 1, generator=generator) * 0.7 + 0.15
     squared, nearest = ((places[:, :, 0] - y) ** 2 + (places[:, :, 1] - x) ** 2).min(dim=1)
     dense = torch.where(squared < 0.006, nearest + 1, 0)
-    means = (
-        torch.nn.functional.normalize(torch.randn(images, objects + 1, dim, generator=generator), dim=2) * 4
-    )
+    means = torch.nn.functional.normalize(torch.randn(images, objects + 1, dim, generator=generator), dim=2) * 4
     clean = torch.stack([m[y] for m, y in zip(means, dense)]).movedim(-1, 1)
-    emb_f, emb_g = (
-        (clean + noise * torch.randn(clean.shape, generator=generator)).contiguous() for _ in range(2)
-    )
+    emb_f, emb_g = ((clean + noise * torch.randn(clean.shape, generator=generator)).contiguous() for _ in range(2))
     return emb_f, emb_g, torch.where((dense > 0) & (dense <= labelled), dense, -1)
 
 

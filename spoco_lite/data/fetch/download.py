@@ -75,9 +75,7 @@ def _transfer(url: str, part: Path, timeout: float) -> None:
             _tag(part).unlink(missing_ok=True)
             raise _Broken("the server's file has changed")
         if response.status_code not in (200, 206):
-            raise ConnectionError(
-                f"{url}: the server answered {response.status_code} {response.reason}; try later"
-            )
+            raise ConnectionError(f"{url}: the server answered {response.status_code} {response.reason}; try later")
         start = have if continued else 0
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
@@ -86,9 +84,7 @@ def _transfer(url: str, part: Path, timeout: float) -> None:
         with (
             open(part, "ab") as file,
             # disable=None: no bar where nobody watches
-            tqdm(
-                total=total, initial=start, unit="B", unit_scale=True, desc=Path(url).name, disable=None
-            ) as bar,
+            tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=Path(url).name, disable=None) as bar,
         ):
             try:
                 for block in response.iter_content(_BLOCK):

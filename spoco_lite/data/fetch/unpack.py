@@ -71,9 +71,7 @@ def unpack(
                     target.write(block)
             written.append(path)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise ValueError(
-            f"{archive}: refused, {name} is there twice, or is file and folder at once"
-        ) from error
+        raise ValueError(f"{archive}: refused, {name} is there twice, or is file and folder at once") from error
     except _UNREADABLE as error:
         if getattr(error, "errno", None) is not None:  # the disk's fault, not the archive's
             raise
@@ -81,9 +79,7 @@ def unpack(
     except ValueError as error:
         raise ValueError(f"{archive}: refused, {error}") from error
     if not written:
-        raise ValueError(
-            f"{archive}: none of its {seen} files matches {members[0]!r}; not the archive expected"
-        )
+        raise ValueError(f"{archive}: none of its {seen} files matches {members[0]!r}; not the archive expected")
     return written
 
 

@@ -79,9 +79,7 @@ def read(split: str, *, classes: str = "things") -> Samples:
     if classes != "things" and classes not in THINGS:
         raise ValueError(f"classes: found {classes!r}; give 'things' or one of {', '.join(THINGS)}")
     if split not in ("train", "val"):
-        raise ValueError(
-            f"split: found {split!r}; give train or val (the labels of the test images are not public)"
-        )
+        raise ValueError(f"split: found {split!r}; give train or val (the labels of the test images are not public)")
     folder = find("cityscapes", how=HOW)
     files = _frames(folder, split)
 

@@ -39,9 +39,7 @@ def read_plant(folder: Path, name: str) -> Sample:
                 "both must come from the same archive"
             )
     if not labels.any():
-        raise ValueError(
-            f"{folder / f'{name}_label.png'}: no leaf is labelled; leave the image out of the split"
-        )
+        raise ValueError(f"{folder / f'{name}_label.png'}: no leaf is labelled; leave the image out of the split")
     image = np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) / 255
     return Sample(image, labels, name, foreground)
 

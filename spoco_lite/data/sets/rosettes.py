@@ -186,9 +186,7 @@ def _depth(leaf: _Leaf, t: np.ndarray, u: np.ndarray) -> np.ndarray:
     return np.minimum(inside, np.minimum(t + 0.01, 1 - t) * np.float32(leaf.length))
 
 
-def _visible_parts(
-    leaves: list[_Leaf], y: np.ndarray, x: np.ndarray
-) -> tuple[list[np.ndarray | None], np.ndarray]:
+def _visible_parts(leaves: list[_Leaf], y: np.ndarray, x: np.ndarray) -> tuple[list[np.ndarray | None], np.ndarray]:
     """How much of each pixel of its window a leaf covers (None for a dropped leaf); the labels (size, size).
 
     Goes from the top leaf down. A leaf keeps its largest visible piece. The scrap of stalk that would show

@@ -10,9 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 
-def ground(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, centre: np.ndarray, light: np.ndarray
-) -> np.ndarray:
+def ground(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, centre: np.ndarray, light: np.ndarray) -> np.ndarray:
     """Tray, pot and soil with grit and moss, seen from above: float32 (3, size, size), about 0 to 1.
 
     ``centre`` is the pot's (y, x); ``light`` is the unit vector (y, x) towards the lamp.
