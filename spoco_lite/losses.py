@@ -13,11 +13,20 @@ a consistency averaged over anchors and images.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .selection import GaussianKernel, draw_anchors, draw_object_pixels, embeddings_at, mass_of, pixel_numbers
 from .sums.blocks import sum_over_pixels
-from .sums.regions import Regions, annotated_regions, check_batch, lift, lifted_distances
+from .sums.regions import (
+    Regions,
+    annotated_regions,
+    check_batch,
+    consecutive,
+    full_precision,
+    lift,
+    lifted_distances,
+)
 from .sums.terms import EPS, Term, check_choices, mean_over_images, run_terms, without_autocast
 
 
@@ -238,3 +247,32 @@ def consistency_loss(
     (overlap, mass_f), mass_g = sum_over_pixels(add, [anchors_f, anchors_g], [lifted_f, lifted_g], rows=pixels.shape[1])
     losses = (1 - 2 * overlap / (mass_f + mass_g).clamp_min(EPS)) * valid
     return mean_over_images(losses.sum(1) / valid.sum(1).clamp_min(1))
+
+
+@without_autocast
+def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None = None) -> Tensor:
+    """Objects against the rest, each side with half of the weight: balanced cross-entropy. Not in the paper.
+
+    ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in B} softplus(z_i)``. B is the annotated background of the image,
+    or, where nobody annotated any, all unlabelled pixels. These hold objects too. It does no harm: under a balanced
+    error the best classifier of labelled against unlabelled is also that of object against background, whatever share
+    of the unlabelled pixels is object (Menon et al. 2015). So no class prior is needed.
+
+    ``logits`` and ``labels`` are ``(N, *S)``; an image without an annotated object adds its other half only.
+
+    >>> foreground_loss(torch.tensor([[[9.0, 9.0, -9.0, -9.0]]]), torch.tensor([[[1, 1, -1, -1]]])).round(decimals=3)
+    tensor(0.)
+    """
+    logits = full_precision(logits)
+    slots, count = labels.flatten(1), max_objects
+    if count is None:
+        slots, count = consecutive(slots.long())
+    z = logits.flatten(1)
+    of_object = slots.clamp_min(0).long()
+    empty = z.new_zeros(len(z), count + 1)
+    sums = empty.scatter_add(1, of_object, F.softplus(-z))[:, 1:]
+    sizes = empty.scatter_add(1, of_object, torch.ones_like(z))[:, 1:]
+    objects = (sums / sizes.clamp_min(1)).sum(1) / (sizes > 0).sum(1).clamp_min(1)
+    background = (slots == 0).any(1, keepdim=True)
+    rest = torch.where(background, slots == 0, slots < 0).to(z.dtype)
+    return mean_over_images(objects + (F.softplus(z) * rest).sum(1) / rest.sum(1).clamp_min(1))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .losses import (
     consistency_loss,
+    foreground_loss,
     instance_term,
     pull_term,
     push_loss,
@@ -28,6 +29,7 @@ class LossTerms(NamedTuple):
     instance: Tensor
     unlabeled_push: Tensor
     consistency: Tensor
+    foreground: Tensor
 
 
 class SpocoLoss:
@@ -40,8 +42,10 @@ class SpocoLoss:
     ----------
     delta_var, delta_dist, kernel_threshold, reduction, denominator, anchor, max_anchors, coverage
         as in the terms.
-    pull, push, regularizer, instance, unlabeled_push, consistency
-        weights.
+    pull, push, regularizer, instance, unlabeled_push, consistency, foreground
+        weights. With a ``foreground`` (not in the paper, so 0 by default) annotated background is no region of its own,
+        pulled together and pushed away as one more object: the foreground's channel knows it, and the objects keep away
+        from it as from unlabelled pixels.
     max_objects
         upper bound of the labels, for training without waiting for the device
         (:func:`spoco_lite.sums.regions.annotated_regions`).
@@ -52,7 +56,7 @@ class SpocoLoss:
     >>> labels = torch.full((2, 8, 8), -1); labels[:, :4] = 1; labels[:, :2] = 2
     >>> terms = SpocoLoss()(embeddings, embeddings, labels)
     >>> terms._fields
-    ('total', 'pull', 'push', 'regularizer', 'instance', 'unlabeled_push', 'consistency')
+    ('total', 'pull', 'push', 'regularizer', 'instance', 'unlabeled_push', 'consistency', 'foreground')
     >>> torch.allclose(terms.total, terms.pull + terms.push + .001 * terms.regularizer + terms.instance
     ...                + terms.unlabeled_push + terms.consistency)
     True
@@ -75,6 +79,7 @@ class SpocoLoss:
         instance: float = 1.0,
         unlabeled_push: float = 1.0,
         consistency: float = 1.0,
+        foreground: float = 0.0,
         max_objects: int | None = None,
     ):
         check_choices(reduction=reduction, denominator=denominator, anchor=anchor)
@@ -87,6 +92,7 @@ class SpocoLoss:
             "instance": instance,
             "unlabeled_push": unlabeled_push,
             "consistency": consistency,
+            "foreground": foreground,
         }
         masks = {"delta_var": delta_var, "kernel_threshold": kernel_threshold, "denominator": denominator}
         self.options: dict[str, dict] = {
@@ -96,13 +102,28 @@ class SpocoLoss:
             "instance": {**masks, "reduction": reduction, "anchor": anchor},
             "unlabeled_push": {"delta_dist": delta_dist},
             "consistency": {**masks, "max_anchors": max_anchors, "coverage": coverage},
+            "foreground": {"max_objects": max_objects},
         }
 
     @without_autocast
     def __call__(
-        self, emb_f: Tensor, emb_g: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
+        self,
+        emb_f: Tensor,
+        emb_g: Tensor,
+        labels: Tensor,
+        *,
+        logits: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> LossTerms:
-        """Embeddings (N, E, *S) of two aligned views under f and g, labels (N, *S) -> the terms."""
+        """Embeddings (N, E, *S) of two aligned views under f and g, labels (N, *S) -> the terms.
+
+        ``logits`` (N, *S), of f, belong to the foreground; ValueError if it has a weight and they are missing.
+        """
+        given = labels
+        if self.weights["foreground"]:
+            if logits is None:
+                raise ValueError("logits: found None; a foreground of weight > 0 needs those of a network that has them")
+            labels = labels.where(labels > 0, -1)
         regions = annotated_regions(emb_f, labels, self.max_objects)
         zero = regions.lifted.new_zeros(())
         values = dict.fromkeys(self.weights, zero)
@@ -122,6 +143,8 @@ class SpocoLoss:
             values["regularizer"] = regularizer_loss(emb_f, labels, regions=regions)
         if "consistency" in on:
             values["consistency"] = consistency_loss(
-                emb_f, emb_g, labels, regions=regions, generator=generator, **on["consistency"]
+                emb_f, emb_g, given, regions=regions, generator=generator, **on["consistency"]
             )
+        if "foreground" in on:
+            values["foreground"] = foreground_loss(logits, given, **on["foreground"])
         return LossTerms(sum((self.weights[name] * value for name, value in values.items()), zero), **values)

@@ -53,6 +53,15 @@ class EmbeddingUNet(nn.Module):
         2 for images (N, C, Y, X), 3 for volumes (N, C, Z, Y, X).
     norm
         ``"batch"`` (leaves in the public code) or ``"group"`` (microscopy, batches of one).
+    unit
+        pixels for one unit of the embedding, along each axis. The first components of each embedding,
+        as many as there are axes, are then relative to the pixel's own place: ``e = net(x) + place / unit``. A
+        convolution gives two equal objects the same embedding wherever they lie; with their places added they differ,
+        and the network need only say where, seen from a pixel, the middle of its object is (Novotny et al. 2018,
+        semi-convolutional operators). None, as in the paper, adds nothing.
+    foreground
+        one more channel after the embedding: the logit of the pixel's being in an object
+        (:func:`spoco_lite.losses.foreground_loss`). :meth:`split` takes the two apart.
 
     Example
     -------
@@ -71,6 +80,8 @@ class EmbeddingUNet(nn.Module):
         widths: tuple[int, ...] = (16, 32, 64, 128, 256),
         ndim: int = 2,
         norm: str = "batch",
+        unit: tuple[float, ...] | None = None,
+        foreground: bool = False,
     ):
         super().__init__()
         if ndim not in CONV:
@@ -82,8 +93,13 @@ class EmbeddingUNet(nn.Module):
                 "in_channels, embedding_dim and widths must be positive, "
                 f"found {in_channels}, {embedding_dim}, {widths}"
             )
+        if unit is not None and (len(unit) != ndim or not min(unit) > 0 or embedding_dim < ndim):
+            raise ValueError(
+                f"unit: found {unit} for {ndim} axes and {embedding_dim} components of the embedding; give pixels above "
+                "0 for each axis, and at least as many components as axes"
+            )
         self.in_channels, self.embedding_dim, self.ndim = in_channels, embedding_dim, ndim
-        self.widths = tuple(widths)
+        self.widths, self.unit, self.foreground = tuple(widths), unit, foreground
         self.encoders = nn.ModuleList(
             _double_conv(w_in, w_out, ndim, norm) for w_in, w_out in zip((in_channels, *widths), widths)
         )
@@ -91,10 +107,10 @@ class EmbeddingUNet(nn.Module):
             _double_conv(deep + skip, skip, ndim, norm) for skip, deep in zip(widths, widths[1:])
         )
         self.pool = POOL[ndim](2)
-        self.head = CONV[ndim](widths[0], embedding_dim, kernel_size=1)
+        self.head = CONV[ndim](widths[0], embedding_dim + foreground, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(N, C, *S)`` -> embeddings ``(N, E, *S)``."""
+        """Images ``(N, C, *S)`` -> embeddings ``(N, E, *S)``, or ``(N, E + 1, *S)`` with the foreground's channel."""
         if images.ndim != self.ndim + 2 or images.shape[1] != self.in_channels:
             axes = "(N, C, Y, X)" if self.ndim == 2 else "(N, C, Z, Y, X)"
             raise ValueError(f"images: expected {axes} with C = {self.in_channels}, found shape {tuple(images.shape)}")
@@ -119,7 +135,28 @@ class EmbeddingUNet(nn.Module):
                 x = self.head(x.float())
         else:
             x = self.head(x)
-        return x[(..., *(slice(s) for s in size))]
+        x = x[(..., *(slice(s) for s in size))]
+        if self.unit:
+            x = torch.cat([x[:, : self.ndim] + self._places(size, x), x[:, self.ndim :]], 1)
+        return x
+
+    def _places(self, size: torch.Size, like: Tensor) -> Tensor:
+        """Where each pixel lies, in units of the embedding, seen from the middle of the image: (D, *S)."""
+        axes = [
+            (torch.arange(n, dtype=like.dtype, device=like.device) - (n - 1) / 2) / unit
+            for n, unit in zip(size, self.unit)
+        ]
+        return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+    def split(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the network gives, ``(N, E, *S)`` or ``(N, E + 1, *S)`` -> embeddings, and logits ``(N, *S)`` or None.
+
+        >>> net = EmbeddingUNet(1, 4, widths=(4,), foreground=True)
+        >>> [part.shape for part in net.split(net(torch.zeros(1, 1, 8, 8)))]
+        [torch.Size([1, 4, 8, 8]), torch.Size([1, 8, 8])]
+        """
+        embeddings = output[:, : self.embedding_dim]
+        return embeddings, output[:, self.embedding_dim] if self.foreground else None
 
 
 class MomentumPair(nn.Module):

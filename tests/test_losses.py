@@ -386,14 +386,20 @@ def test_satisfied_hinges_have_no_gradient():
 @pytest.mark.parametrize("term", WEIGHTS)
 def test_each_term_reaches_every_parameter_of_f_and_none_of_g(term):
     torch.manual_seed(0)
-    pair = MomentumPair(EmbeddingUNet(1, 4, widths=(4, 8)))
+    pair = MomentumPair(EmbeddingUNet(1, 4, widths=(4, 8), foreground=term == "foreground"))
     with torch.no_grad():
         pair.f.head.weight.mul_(5)  # far enough apart for the pull to act
     generator = torch.Generator().manual_seed(0)
     views = torch.randn(2, 2, 1, 8, 8, generator=generator)
     labels = torch.full((2, 8, 8), -1)
     labels[:, :3], labels[:, 3:5] = 1, 2
+<<<<<<< HEAD
     terms = SpocoLoss(**(dict.fromkeys(WEIGHTS, 0.0) | {term: 1.0}))(*pair(*views), labels, generator=generator)
+=======
+    (emb_f, logits), (emb_g, _) = (pair.f.split(output) for output in pair(*views))
+    loss = SpocoLoss(**(dict.fromkeys(WEIGHTS, 0.0) | {term: 1.0}))
+    terms = loss(emb_f, emb_g, labels, logits=logits, generator=generator)
+>>>>>>> 3d772de (Places in the embedding, and a foreground channel (work in progress))
     terms.total.backward()
     for name, parameter in pair.f.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name

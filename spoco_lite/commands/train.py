@@ -55,7 +55,7 @@ def field_type(name: str) -> type:
     >>> field_type("steps"), field_type("scale"), field_type("dataset")
     (<class 'int'>, <class 'float'>, <class 'str'>)
     """
-    kinds = {"number": int, "size": int, "widths": int, "zoom": float, "scale": float}
+    kinds = {"number": int, "size": int, "widths": int, "zoom": float, "scale": float, "unit": float}
     return kinds.get(name) or next(f.type for f in dataclasses.fields(Config) if f.name == name)
 
 

@@ -150,6 +150,8 @@ def build_pair(config: dict) -> MomentumPair:
             widths=tuple(config["widths"]),
             ndim=2 if isinstance(size, int) else len(size),
             norm=config["norm"],
+            unit=tuple(config["unit"]) if config.get("unit") else None,
+            foreground=bool(config.get("foreground")),
         )
     return MomentumPair(net, momentum=config["momentum"])
 

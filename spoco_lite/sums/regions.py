@@ -45,7 +45,7 @@ def annotated_regions(embeddings: Tensor, labels: Tensor, max_objects: int | Non
     check_batch(embeddings, labels)
     slots = labels.flatten(1)
     if max_objects is None:
-        slots, max_objects = _consecutive(slots.long())
+        slots, max_objects = consecutive(slots.long())
     slots = slots.int()
     lifted, centre = lift(embeddings)
 
@@ -144,7 +144,7 @@ def check_batch(embeddings: Tensor, labels: Tensor) -> None:
         )
 
 
-def _consecutive(labels: Tensor) -> tuple[Tensor, int]:
+def consecutive(labels: Tensor) -> tuple[Tensor, int]:
     """Renumber the objects of each image, (N, P) int64, to 1, 2, ... and say how many the richest image has."""
     if labels.numel() == 0:
         return labels, 0

@@ -46,6 +46,7 @@ class Config:
     embedding_dim: int = 16
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     norm: str = "batch"
+    unit: tuple[float, ...] | None = None  # pixels for one unit of the embedding, for each axis; None adds no places
     momentum: float = 0.999
 
     # The loss (objective.SpocoLoss).
@@ -55,6 +56,7 @@ class Config:
     max_anchors: int = 20
     consistency: float = 1.0
     unlabeled_push: float = 1.0
+    foreground: float = 0.0  # weight; the network has a channel for it where it is above 0
     loss_options: dict = field(default_factory=dict)  # any other argument of SpocoLoss
 
     # The optimiser.
@@ -72,7 +74,7 @@ class Config:
     decoder: dict = field(default_factory=dict)  # of the validation (validation.validate): what is not as by default
 
     def __post_init__(self):
-        for name in ("size", "zoom", "scale", "widths"):  # lists, where they come from a JSON file
+        for name in ("size", "zoom", "scale", "widths", "unit"):  # lists, where they come from a JSON file
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, known in CHOICES.items():

@@ -14,7 +14,7 @@ from .diagnostics import Diagnostics, diagnose
 from .schedule import schedule
 
 # The fields of the configuration that are arguments of the loss.
-OF_LOSS = ("delta_var", "delta_dist", "kernel_threshold", "max_anchors", "consistency", "unlabeled_push")
+OF_LOSS = ("delta_var", "delta_dist", "kernel_threshold", "max_anchors", "consistency", "unlabeled_push", "foreground")
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
@@ -61,15 +61,15 @@ class Learner:
         self.step = 0
         self.seen: tuple[Tensor, Tensor, Tensor] | None = None  # embeddings under f and g, and labels, of the last step
 
-    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Embeddings ``(N, E, *S)`` of both views, under f with gradients, and under g without."""
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Embeddings ``(N, E, *S)`` of both views, under f with gradients, and under g without; logits of f, if any."""
         view_f, view_g = (v.contiguous(memory_format=self.flat) for v in (batch.view_f, batch.view_g))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            emb_f = self.net(view_f)
+            emb_f, logits = self.pair.f.split(self.net(view_f))
             if not self.config.consistency:  # nobody looks at g's embeddings
-                return emb_f, emb_f
+                return emb_f, emb_f, logits
             with torch.no_grad():
-                return emb_f, self.pair.g(view_g)
+                return emb_f, self.pair.g.split(self.pair.g(view_g))[0], logits
 
     def generator(self) -> torch.Generator:
         """Random numbers of this step, for the anchors."""
@@ -81,8 +81,8 @@ class Learner:
         self.pair.train()
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * schedule(self.step, config.steps, kind=config.schedule)
-        emb_f, emb_g = self.embed(batch)
-        terms = self.loss(emb_f, emb_g, batch.labels, generator=self.generator())
+        emb_f, emb_g, logits = self.embed(batch)
+        terms = self.loss(emb_f, emb_g, batch.labels, logits=logits, generator=self.generator())
         self.seen = emb_f.detach(), emb_g.detach(), batch.labels
         self.optimizer.zero_grad()
         terms.total.backward()

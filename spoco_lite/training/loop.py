@@ -160,11 +160,12 @@ class Training(Learner):
 
     @torch.no_grad()
     def _bad_images(self, batch: Batch) -> str:
-        emb_f, emb_g = self.embed(batch)
+        emb_f, emb_g, logits = self.embed(batch)
         found = ""
         for i, number in enumerate(self.batches.numbers(self.step)):
             one = slice(i, i + 1)
-            terms = self.loss(emb_f[one], emb_g[one], batch.labels[one], generator=self.generator())
+            of_one = None if logits is None else logits[one]
+            terms = self.loss(emb_f[one], emb_g[one], batch.labels[one], logits=of_one, generator=self.generator())
             bad = [name for name, term in terms._asdict().items() if not math.isfinite(term)]
             if bad:
                 found += f"; in step {self.step + 1}: {', '.join(bad)} of image {self.batches.names[number]}"

@@ -1,0 +1,120 @@
+"""The foreground's channel: its loss against a naive twin, and why it needs no class prior."""
+
+import math
+
+import pytest
+import torch
+
+from spoco_lite.losses import foreground_loss
+from spoco_lite.objective import SpocoLoss
+from spoco_lite.unet import EmbeddingUNet
+
+LABELLINGS = {
+    "sparse": [[-1, 1, 1, 5, -1], [-1, -1, 5, 5, -1]],
+    "strokes": [[0, 1, 1, 5, -1], [-1, -1, 5, 5, 0]],
+    "dense": [[0, 1, 1, 5, 0], [0, 0, 5, 5, 0]],
+    "no object": [[-1, -1, -1, -1, 0], [-1, -1, 0, -1, -1]],
+    "objects alone": [[2, 2, 2, 1, 1], [2, 2, 1, 1, 1]],
+    "nothing": [[-1, -1, -1, -1, -1], [-1, -1, -1, -1, -1]],
+}
+
+
+def naive(logits, labels):
+    """The equation, pixel by pixel."""
+    total = 0.0
+    for z, of_image in zip(logits.tolist(), labels.tolist()):
+        pixels = [(v, k) for line, row in zip(z, of_image) for v, k in zip(line, row)]
+        objects = {k for _, k in pixels if k > 0}
+        for k in objects:
+            own = [math.log1p(math.exp(-v)) for v, other in pixels if other == k]
+            total += sum(own) / len(own) / len(objects) / len(logits)
+        rest = 0 if any(k == 0 for _, k in pixels) else -1
+        losses = [math.log1p(math.exp(v)) for v, k in pixels if k == rest]
+        total += sum(losses) / max(1, len(losses)) / len(logits)
+    return total
+
+
+@pytest.mark.parametrize("name", LABELLINGS)
+@pytest.mark.parametrize("max_objects", [None, 5, 9])
+def test_it_is_what_the_equation_says(name, max_objects):
+    labels = torch.tensor([LABELLINGS[name], LABELLINGS["sparse"]])
+    logits = torch.randn(2, 2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    value = foreground_loss(logits, labels, max_objects=max_objects)
+    assert value.item() == pytest.approx(naive(logits, labels), rel=1e-12)
+    assert torch.autograd.gradcheck(lambda z: foreground_loss(z, labels), logits)
+
+
+def test_large_logits_stay_finite():
+    logits = torch.tensor([[[1e4, -1e4, 1e4, -1e4]]], requires_grad=True)
+    value = foreground_loss(logits, torch.tensor([[[1, 1, -1, -1]]]))
+    value.backward()
+    assert value.isfinite() and logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("share_labelled", [0.05, 0.3, 0.9])
+def test_what_separates_labelled_from_unlabelled_separates_objects_from_background(share_labelled):
+    """Pixels of two kinds: of an object, looks 1; of the background, looks -1. A share of the objects is labelled.
+
+    The best logit of an object's looks is above 0 and that of the background's below, whatever the share.
+    """
+    looks = torch.tensor([1.0] * 400 + [-1.0] * 600)
+    labels = torch.where(torch.arange(1000) < 400 * share_labelled, 1, -1).view(1, 1, -1)
+    logit = torch.zeros(2, requires_grad=True)  # one for each kind
+    optimizer = torch.optim.LBFGS([logit], max_iter=50)
+
+    def closure():
+        optimizer.zero_grad()
+        value = foreground_loss(torch.where(looks > 0, logit[0], logit[1]).view(1, 1, -1), labels)
+        value.backward()
+        return value
+
+    for _ in range(5):
+        optimizer.step(closure)
+    unlabelled = 1 - share_labelled
+    # Odds of an object's looks: all labelled pixels have them, and this share of the unlabelled.
+    expected = math.log((400 * unlabelled + 600) / (400 * unlabelled))
+    assert logit[0].item() == pytest.approx(expected, rel=1e-3) and expected > 0
+    assert logit[1] < -5
+
+
+def test_with_a_foreground_annotated_background_is_no_region():
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(1, 3, 2, 5, generator=generator)
+    dense, sparse = (torch.tensor([LABELLINGS[name]]) for name in ("dense", "sparse"))
+    logits = torch.randn(1, 2, 5, generator=generator)
+    of_dense = SpocoLoss(foreground=1.0)(embeddings, embeddings, dense, logits=logits)
+    of_sparse = SpocoLoss(foreground=1.0)(embeddings, embeddings, sparse, logits=logits)
+    for term in ("pull", "push", "regularizer", "instance", "unlabeled_push"):
+        assert getattr(of_dense, term) == getattr(of_sparse, term), term
+    assert of_dense.consistency == 0  # no unlabelled pixel to draw an anchor from
+    assert torch.equal(of_dense.foreground, foreground_loss(logits, dense))
+
+
+def test_a_foreground_without_logits_is_an_error():
+    embeddings = torch.zeros(1, 3, 2, 5)
+    with pytest.raises(ValueError, match="logits: found None"):
+        SpocoLoss(foreground=1.0)(embeddings, embeddings, torch.tensor([LABELLINGS["dense"]]))
+
+
+@pytest.mark.parametrize(("ndim", "unit", "expected"), [(2, (4.0, 4.0), (0.25, 0.25)), (3, (1.0, 4.0, 8.0), (1, 0.25, 0.125))])
+def test_places_are_added_to_the_first_components(ndim, unit, expected):
+    torch.manual_seed(0)
+    plain = EmbeddingUNet(1, 5, widths=(4, 8), ndim=ndim, foreground=True).eval()
+    placed = EmbeddingUNet(1, 5, widths=(4, 8), ndim=ndim, unit=unit, foreground=True).eval()
+    placed.load_state_dict(plain.state_dict())
+    image = torch.randn(2, 1, *(8, 9, 10)[:ndim])
+    with torch.no_grad():
+        added = placed(image) - plain(image)
+    assert not added[:, ndim:].any()  # neither the other components nor the logit
+    for axis, step in enumerate(expected):
+        differences = added[:, axis].diff(dim=1 + axis)
+        torch.testing.assert_close(differences, torch.full_like(differences, step), atol=1e-5, rtol=1e-5)
+        assert added[:, axis].mean().abs() < 1e-5  # seen from the middle of the image
+        others = [a for a in range(ndim) if a != axis]
+        assert all(added[:, axis].diff(dim=1 + a).abs().max() < 1e-5 for a in others)
+
+
+@pytest.mark.parametrize("unit", [(0.0, 4.0), (-1.0, -1.0), (4.0,), (1.0, 2.0, 3.0)])
+def test_a_unit_that_is_none_is_refused(unit):
+    with pytest.raises(ValueError, match="unit: found"):
+        EmbeddingUNet(1, 4, widths=(4,), unit=unit)
