@@ -251,28 +251,31 @@ def consistency_loss(
 
 @without_autocast
 def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None = None) -> Tensor:
-    """Objects against the rest, each side with half of the weight: balanced cross-entropy. Not in the paper.
+    """Objects against the rest, by cross-entropy. Not in the paper.
 
-    ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in B} softplus(z_i)``. B is the annotated background of the image,
-    or, where nobody annotated any, all unlabelled pixels. These hold objects too. It does no harm: under a balanced
-    error the best classifier of labelled against unlabelled is also that of object against background, whatever share
-    of the unlabelled pixels is object (Menon et al. 2015). So no class prior is needed.
+    Of an image without unlabelled pixels: twice the mean over all of them. Of any other, each side has half of the
+    weight: ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in R} softplus(z_i)``, where the rest R are all pixels
+    outside the annotated objects. It holds objects that nobody annotated. They do no harm: with balanced sides, the
+    more likely a pixel is to be an object's, the higher is the best logit, whatever share of R is object (Menon et al.
+    2015). Only where to cut is left to say (:meth:`spoco_lite.unet.EmbeddingUNet.calibrate`). So neither a class prior
+    nor pseudo-labels are needed.
 
-    ``logits`` and ``labels`` are ``(N, *S)``; an image without an annotated object adds its other half only.
+    ``logits`` and ``labels`` are ``(N, *S)``; of an image without an annotated object only the other side counts.
 
     >>> foreground_loss(torch.tensor([[[9.0, 9.0, -9.0, -9.0]]]), torch.tensor([[[1, 1, -1, -1]]])).round(decimals=3)
     tensor(0.)
     """
-    logits = full_precision(logits)
+    z = full_precision(logits).flatten(1)
     slots, count = labels.flatten(1), max_objects
     if count is None:
         slots, count = consecutive(slots.long())
-    z = logits.flatten(1)
-    of_object = slots.clamp_min(0).long()
+    if_object, if_not = F.softplus(-z), F.softplus(z)
+    object_of = slots.clamp_min(0).long()
     empty = z.new_zeros(len(z), count + 1)
-    sums = empty.scatter_add(1, of_object, F.softplus(-z))[:, 1:]
-    sizes = empty.scatter_add(1, of_object, torch.ones_like(z))[:, 1:]
+    sums = empty.scatter_add(1, object_of, if_object)[:, 1:]
+    sizes = empty.scatter_add(1, object_of, torch.ones_like(z))[:, 1:]
     objects = (sums / sizes.clamp_min(1)).sum(1) / (sizes > 0).sum(1).clamp_min(1)
-    background = (slots == 0).any(1, keepdim=True)
-    rest = torch.where(background, slots == 0, slots < 0).to(z.dtype)
-    return mean_over_images(objects + (F.softplus(z) * rest).sum(1) / rest.sum(1).clamp_min(1))
+    rest = (slots <= 0).to(z.dtype)
+    balanced = objects + (if_not * rest).sum(1) / rest.sum(1).clamp_min(1)
+    plain = 2 * torch.where(slots > 0, if_object, if_not).mean(1)
+    return mean_over_images(torch.where((slots < 0).any(1), balanced, plain))

@@ -122,7 +122,7 @@ class SpocoLoss:
         given = labels
         if self.weights["foreground"]:
             if logits is None:
-                raise ValueError("logits: found None; a foreground of weight > 0 needs those of a network that has them")
+                raise ValueError("logits: found None; a foreground of weight > 0 needs those of the network")
             labels = labels.where(labels > 0, -1)
         regions = annotated_regions(emb_f, labels, self.max_objects)
         zero = regions.lifted.new_zeros(())

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Window = tuple[slice, ...]  # with start and stop, along each axis
+
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -54,8 +56,8 @@ class EmbeddingUNet(nn.Module):
     norm
         ``"batch"`` (leaves in the public code) or ``"group"`` (microscopy, batches of one).
     unit
-        pixels for one unit of the embedding, along each axis. The first components of each embedding,
-        as many as there are axes, are then relative to the pixel's own place: ``e = net(x) + place / unit``. A
+        pixels for one unit of the embedding, along each axis. The first components of each embedding, as many as there
+        are axes, are then relative to the pixel's own place: ``e = net(x) + place / unit``. A
         convolution gives two equal objects the same embedding wherever they lie; with their places added they differ,
         and the network need only say where, seen from a pixel, the middle of its object is (Novotny et al. 2018,
         semi-convolutional operators). None, as in the paper, adds nothing.
@@ -95,8 +97,8 @@ class EmbeddingUNet(nn.Module):
             )
         if unit is not None and (len(unit) != ndim or not min(unit) > 0 or embedding_dim < ndim):
             raise ValueError(
-                f"unit: found {unit} for {ndim} axes and {embedding_dim} components of the embedding; give pixels above "
-                "0 for each axis, and at least as many components as axes"
+                f"unit: found {unit} for {ndim} axes and {embedding_dim} components of the embedding; give pixels "
+                "above 0 for each axis, and at least as many components as axes"
             )
         self.in_channels, self.embedding_dim, self.ndim = in_channels, embedding_dim, ndim
         self.widths, self.unit, self.foreground = tuple(widths), unit, foreground
@@ -108,43 +110,70 @@ class EmbeddingUNet(nn.Module):
         )
         self.pool = POOL[ndim](2)
         self.head = CONV[ndim](widths[0], embedding_dim + foreground, kernel_size=1)
+        if foreground:
+            self.register_buffer("cut", torch.zeros(()))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images ``(N, C, *S)`` -> embeddings ``(N, E, *S)``, or ``(N, E + 1, *S)`` with the foreground's channel."""
+    def forward(
+        self, images: Tensor, *, window: Window | None = None, origin: tuple[float, ...] | None = None
+    ) -> Tensor:
+        """Images ``(N, C, *S)`` -> embeddings ``(N, E, *S)``, or ``(N, E + 1, *S)`` with the foreground's channel.
+
+        ``window`` computes that part of it alone, which costs less on the way up. ``origin`` is the pixel of the result
+        whose place is 0; by default its middle.
+        """
         if images.ndim != self.ndim + 2 or images.shape[1] != self.in_channels:
             axes = "(N, C, Y, X)" if self.ndim == 2 else "(N, C, Z, Y, X)"
             raise ValueError(f"images: expected {axes} with C = {self.in_channels}, found shape {tuple(images.shape)}")
         if not images.is_floating_point():
             raise ValueError(f"images: expected floating point, found {images.dtype}; convert with .float()")
         size = images.shape[2:]
-        multiple = 2 ** (len(self.widths) - 1)
-        padding = [p for s in reversed(size) for p in (0, -s % multiple)]
+        padding = [p for s in reversed(size) for p in (0, -s % self.cell)]
         x = F.pad(images, padding, mode="replicate") if any(padding) else images
+        wanted, needed = self._parts(window or tuple(map(slice, [0] * self.ndim, size)), x.shape[2:])
 
         skips = []
         for level, encoder in enumerate(self.encoders):
             x = encoder(self.pool(x) if level else x)
-            skips.append(x)
-        skips.pop()  # the coarsest level is where the decoder starts
-        for decoder in reversed(self.decoders):
+            if level < len(needed):  # the coarsest level is where the decoder starts
+                skip = x[(..., *needed[level])]
+                skips.append(skip if window is None else skip.clone())  # a copy, so that the rest is freed
+        x = x[(..., *wanted[-1])]
+        for level in reversed(range(len(needed))):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = decoder(torch.cat([x, skips.pop()], dim=1))
+            doubled = tuple(slice(2 * w.start, 2 * w.stop) for w in wanted[level + 1])
+            x = x[(..., *within(needed[level], doubled))]
+            x = self.decoders[level](torch.cat([x, skips.pop()], dim=1))
+            x = x[(..., *within(wanted[level], needed[level]))]
         # Under autocast the embeddings still leave in float32: distances of .5 between values of 5 need the digits.
         if x.dtype in (torch.bfloat16, torch.float16):
             with torch.autocast(x.device.type, enabled=False):
                 x = self.head(x.float())
         else:
             x = self.head(x)
-        x = x[(..., *(slice(s) for s in size))]
         if self.unit:
-            x = torch.cat([x[:, : self.ndim] + self._places(size, x), x[:, self.ndim :]], 1)
+            x = torch.cat([x[:, : self.ndim] + self._places(x, origin), x[:, self.ndim :]], 1)
         return x
 
-    def _places(self, size: torch.Size, like: Tensor) -> Tensor:
-        """Where each pixel lies, in units of the embedding, seen from the middle of the image: (D, *S)."""
+    @property
+    def cell(self) -> int:
+        """Pixels along an axis that the coarsest level sees as one."""
+        return 2 ** (len(self.widths) - 1)
+
+    def _parts(self, window: Window, sizes: torch.Size) -> tuple[list[Window], list[Window]]:
+        """Of each level on the way up, what is wanted, and what that needs: two convolutions wider, but in the map."""
+        wanted, needed = [window], []
+        for level in range(len(self.decoders)):
+            ends = [s >> level for s in sizes]
+            needed.append(tuple(slice(max(0, w.start - 2), min(e, w.stop + 2)) for w, e in zip(wanted[-1], ends)))
+            wanted.append(tuple(slice(n.start // 2, (n.stop + 1) // 2) for n in needed[-1]))
+        return wanted, needed
+
+    def _places(self, like: Tensor, origin: tuple[float, ...] | None) -> Tensor:
+        """Where each pixel lies, seen from the origin, in units of the embedding: (D, *S)."""
+        size = like.shape[2:]
         axes = [
-            (torch.arange(n, dtype=like.dtype, device=like.device) - (n - 1) / 2) / unit
-            for n, unit in zip(size, self.unit)
+            (torch.arange(n, dtype=like.dtype, device=like.device) - zero) / unit
+            for n, zero, unit in zip(size, origin or [(n - 1) / 2 for n in size], self.unit)
         ]
         return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
@@ -157,6 +186,32 @@ class EmbeddingUNet(nn.Module):
         """
         embeddings = output[:, : self.embedding_dim]
         return embeddings, output[:, self.embedding_dim] if self.foreground else None
+
+    @torch.no_grad()
+    def calibrate(self, logits: Tensor, labels: Tensor, *, weight: float = 0.02) -> None:
+        """Move ``cut``, above which a logit means object, a little towards what a batch of training says.
+
+        With all pixels annotated the cut is 0. Else unlabelled pixels are no reliable background, and even a pixel that
+        is certainly of an object has finite odds: those of a typical annotated one. One that has half of its odds is as
+        likely to be object as not (Elkan and Noto 2008). Where nothing is annotated the cut stays.
+
+        >>> net = EmbeddingUNet(1, 4, widths=(4,), foreground=True)
+        >>> net.calibrate(torch.tensor([[[2.0, 2.0, -5.0]]]), torch.tensor([[[1, 1, -1]]]), weight=1.0)
+        >>> round(net.cut.item(), 2)
+        1.31
+        """
+        typical = torch.where(labels > 0, logits.float(), torch.nan).nanmedian()
+        target = torch.where((labels < 0).any(), typical - math.log(2), 0.0 * typical)
+        self.cut.lerp_(torch.where(target.isfinite(), target, self.cut), weight)
+
+
+def within(part: Window, whole: Window) -> Window:
+    """Where a part of an image is in an array that shows a larger part.
+
+    >>> within((slice(5, 7),), (slice(4, 9),))
+    (slice(1, 3, None),)
+    """
+    return tuple(slice(p.start - w.start, p.stop - w.start) for p, w in zip(part, whole))
 
 
 class MomentumPair(nn.Module):

@@ -40,11 +40,11 @@ INNER = {
     "data.fetch": {"target", "source", "advice", "changed"},
     "augment": {"draw_windows", "look_through", "colour", "microscopy"},
     "prediction.stream": {"blocks"},
-    "prediction.window": {"within"},
+    "unet": {"within"},
     "selection": {"mass_of", "draw_object_pixels", "embeddings_at", "pixel_numbers"},
     "sums.terms": None,  # how those of the loss are run together
     "losses": {"pull_term", "instance_term", "unlabeled_push_term"},
-    "sums.regions": {"lifted_distances", "membership", "full_precision", "check_batch"},
+    "sums.regions": {"lifted_distances", "membership", "full_precision", "check_batch", "consecutive"},
     "sums.points": None,  # what clusterers are made of
     "training.batches": {"Batch", "check_sample", "renumbered", "seed_of"},
     "training.sweep": {"kept_score", "minutes"},

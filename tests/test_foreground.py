@@ -5,8 +5,14 @@ import math
 import pytest
 import torch
 
+from spoco_lite import data
 from spoco_lite.losses import foreground_loss
 from spoco_lite.objective import SpocoLoss
+from spoco_lite.prediction.decoders import OWN_MASK, way_of
+from spoco_lite.prediction.image import look, segment_image
+from spoco_lite.results.runs import load_model
+from spoco_lite.training.config import Config
+from spoco_lite.training.loop import train
 from spoco_lite.unet import EmbeddingUNet
 
 LABELLINGS = {
@@ -24,13 +30,16 @@ def naive(logits, labels):
     total = 0.0
     for z, of_image in zip(logits.tolist(), labels.tolist()):
         pixels = [(v, k) for line, row in zip(z, of_image) for v, k in zip(line, row)]
+        losses = [math.log1p(math.exp(-v if k > 0 else v)) for v, k in pixels]
+        if all(k >= 0 for _, k in pixels):
+            total += 2 * sum(losses) / len(losses) / len(logits)
+            continue
         objects = {k for _, k in pixels if k > 0}
         for k in objects:
-            own = [math.log1p(math.exp(-v)) for v, other in pixels if other == k]
+            own = [loss for loss, (_, other) in zip(losses, pixels) if other == k]
             total += sum(own) / len(own) / len(objects) / len(logits)
-        rest = 0 if any(k == 0 for _, k in pixels) else -1
-        losses = [math.log1p(math.exp(v)) for v, k in pixels if k == rest]
-        total += sum(losses) / max(1, len(losses)) / len(logits)
+        rest = [loss for loss, (_, k) in zip(losses, pixels) if k <= 0]
+        total += sum(rest) / max(1, len(rest)) / len(logits)
     return total
 
 
@@ -88,6 +97,8 @@ def test_with_a_foreground_annotated_background_is_no_region():
         assert getattr(of_dense, term) == getattr(of_sparse, term), term
     assert of_dense.consistency == 0  # no unlabelled pixel to draw an anchor from
     assert torch.equal(of_dense.foreground, foreground_loss(logits, dense))
+    tripled = SpocoLoss(foreground=3.0)(embeddings, embeddings, dense, logits=logits)
+    torch.testing.assert_close(tripled.total - of_dense.total, 2 * of_dense.foreground)
 
 
 def test_a_foreground_without_logits_is_an_error():
@@ -96,7 +107,9 @@ def test_a_foreground_without_logits_is_an_error():
         SpocoLoss(foreground=1.0)(embeddings, embeddings, torch.tensor([LABELLINGS["dense"]]))
 
 
-@pytest.mark.parametrize(("ndim", "unit", "expected"), [(2, (4.0, 4.0), (0.25, 0.25)), (3, (1.0, 4.0, 8.0), (1, 0.25, 0.125))])
+@pytest.mark.parametrize(
+    ("ndim", "unit", "expected"), [(2, (4.0, 4.0), (0.25, 0.25)), (3, (1.0, 4.0, 8.0), (1, 0.25, 0.125))]
+)
 def test_places_are_added_to_the_first_components(ndim, unit, expected):
     torch.manual_seed(0)
     plain = EmbeddingUNet(1, 5, widths=(4, 8), ndim=ndim, foreground=True).eval()
@@ -118,3 +131,35 @@ def test_places_are_added_to_the_first_components(ndim, unit, expected):
 def test_a_unit_that_is_none_is_refused(unit):
     with pytest.raises(ValueError, match="unit: found"):
         EmbeddingUNet(1, 4, widths=(4,), unit=unit)
+
+
+def test_the_cut_is_where_an_object_is_as_likely_as_not():
+    """A third of the image is object, a tenth of that is labelled; one in two pixels that look dim is of an object."""
+    net = EmbeddingUNet(1, 4, widths=(4,), foreground=True)
+    odds_of_bright = 3.0 / 0.9  # of the labelled pixels all, of the rest 0.9 / 3 of them: 1 / (0.9 / 3)
+    bright, dim = torch.tensor(odds_of_bright).log(), torch.tensor(odds_of_bright / 2).log()
+    logits = torch.stack([bright] * 9 + [dim] * 2)[None, None]
+    labels = torch.tensor([[[1] * 6 + [-1] * 5]])
+    for _ in range(1200):
+        net.calibrate(logits, labels)
+    torch.testing.assert_close(net.cut, dim)
+    net.calibrate(logits, labels.clamp_max(-1))  # nothing annotated: it stays
+    torch.testing.assert_close(net.cut, dim)
+    net.calibrate(logits, labels.clamp_min(0), weight=1.0)
+    assert net.cut == 0
+
+
+def test_training_with_a_foreground_predicts_inside_it(tmp_path):
+    """The whole way: loss, cut, weights on disk, decoder."""
+    config = Config(size=32, batch=2, steps=4, widths=(4, 8), unit=(4.0, 4.0), foreground=1.0, fraction=0.3)
+    record = train(config, tmp_path, progress=False)
+    assert record["curve"][-1]["foreground"] > 0
+    pair = load_model(tmp_path)
+    assert pair.g.foreground and pair.f.cut != 0
+    assert pair.g.unit == (4.0, 4.0)
+    sample = data.load("rosettes", "val", size=32)[0]
+    assert way_of(pair, masked=False) == OWN_MASK
+    _, seen = look(pair.g, sample.image)
+    labels = segment_image(pair, sample.image, min_size=1)
+    assert not (labels > 0)[~seen].any()
+    assert (labels > 0)[seen].all()  # each pixel of it belongs to an object

@@ -393,13 +393,9 @@ def test_each_term_reaches_every_parameter_of_f_and_none_of_g(term):
     views = torch.randn(2, 2, 1, 8, 8, generator=generator)
     labels = torch.full((2, 8, 8), -1)
     labels[:, :3], labels[:, 3:5] = 1, 2
-<<<<<<< HEAD
-    terms = SpocoLoss(**(dict.fromkeys(WEIGHTS, 0.0) | {term: 1.0}))(*pair(*views), labels, generator=generator)
-=======
     (emb_f, logits), (emb_g, _) = (pair.f.split(output) for output in pair(*views))
     loss = SpocoLoss(**(dict.fromkeys(WEIGHTS, 0.0) | {term: 1.0}))
     terms = loss(emb_f, emb_g, labels, logits=logits, generator=generator)
->>>>>>> 3d772de (Places in the embedding, and a foreground channel (work in progress))
     terms.total.backward()
     for name, parameter in pair.f.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
@@ -431,7 +427,7 @@ def total(scene, **options):
 
 def test_the_terms_are_those_of_the_functions(scene):
     terms = total(scene)
-    for name in WEIGHTS[:-1]:
+    for name in {*SUPERVISED} & {*WEIGHTS}:
         assert torch.equal(getattr(terms, name), SUPERVISED[name](*scene[::2])), name
     consistency = losses.consistency_loss(*scene, generator=torch.Generator().manual_seed(0))
     assert torch.equal(terms.consistency, consistency)
@@ -440,7 +436,7 @@ def test_the_terms_are_those_of_the_functions(scene):
     assert total(scene, max_anchors=1).consistency != terms.consistency
 
 
-@pytest.mark.parametrize("term", WEIGHTS)
+@pytest.mark.parametrize("term", WEIGHTS[:-1])  # the foreground's: in test_foreground.py
 def test_a_weight_reaches_its_term(scene, term):
     without, seven = total(scene, **{term: 0.0}), total(scene, **{term: 7.0})
     value = getattr(seven, term)

@@ -39,10 +39,12 @@ def test_receptive_radius_is_that_of_the_network(levels, ndim):
 @pytest.mark.parametrize(
     ("widths", "shape"), [((4, 8, 8), (117, 90)), ((4,), (20, 31)), ((4, 8, 8), (30, 61, 58))], ids=str
 )
-def test_embeddings_of_a_window_are_those_of_the_image(widths, shape):
+@pytest.mark.parametrize("placed", [False, True])
+def test_embeddings_of_a_window_are_those_of_the_image(widths, shape, placed):
     """To a ten-thousandth of their deviation; running statistics are not those of a fresh network."""
     torch.manual_seed(0)
-    net = EmbeddingUNet(2, 3, widths=widths, ndim=len(shape))
+    unit = (2.0, 3.0, 4.0)[: len(shape)] if placed else None
+    net = EmbeddingUNet(2, 3, widths=widths, ndim=len(shape), unit=unit, foreground=placed)
     net(torch.randn(4, 2, *[16] * len(shape)))
     rng = np.random.default_rng(0)
     image = rng.random((2, *shape), dtype=np.float32)
@@ -50,7 +52,7 @@ def test_embeddings_of_a_window_are_those_of_the_image(widths, shape):
     tolerance = 1e-4 * float(whole.std())
     for _ in range(8):
         window = tuple(slice(*sorted(rng.choice(s + 1, 2, replace=False).tolist())) for s in shape)
-        part = embed_window(net, image, window, statistics=numbers)
+        part = embed_window(net, image, window, statistics=numbers)[0]
         torch.testing.assert_close(part, whole[(slice(None), *window)], atol=tolerance, rtol=0)
     assert net.training
 
@@ -59,7 +61,7 @@ def test_a_smaller_margin_would_not_do():
     """The image's first 40 pixels are 8 short of the window. Half the radius is wrong by more than that tolerance."""
     torch.manual_seed(0)
     net, image = EmbeddingUNet(1, 3, widths=(4, 8, 8)), np.random.default_rng(0).random((1, 80, 80))
-    less = embed_window(net, image[:, 40:, 40:], (slice(8, 16), slice(8, 16)), statistics=statistics(image))
+    less, _ = embed_window(net, image[:, 40:, 40:], (slice(8, 16), slice(8, 16)), statistics=statistics(image))
     whole = embed(net, image)
     assert (less - whole[:, 48:56, 48:56]).abs().max() > 2e-4 * whole.std()
 

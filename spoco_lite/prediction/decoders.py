@@ -14,18 +14,20 @@ from torch import Tensor
 from ..clustering import hdbscan_clusters, mean_shift
 from ..data import Sample, Size
 from ..unet import MomentumPair
-from .image import embed, segment_image
+from .image import embed, look, segment_image
 from .tiles import segment_tiles
 
 CLUSTERERS = {"mean_shift": mean_shift, "hdbscan": hdbscan_clusters}
 # The two ways to score, as tables name them.
 WITH_MASK, WHOLE_IMAGE = "inside the given foreground", "whole image"
+OWN_MASK = "inside the network's own foreground"  # how whole images are decoded if the network has a channel for it
 
 # Chosen on 11 training images of CVPPP with the networks of two recorded runs, trained on 10% and 100% of the leaves.
 INSIDE, OUTSIDE = {"consistent": False, "min_size": 50}, {"consistent": True, "min_size": 50}
 DEFAULTS = {
     WITH_MASK: {"cluster": "hdbscan", **INSIDE},
     WHOLE_IMAGE: {"cluster": "mean_shift", "radius": 1.0, "iou_threshold": 0.6, **OUTSIDE},
+    OWN_MASK: {"cluster": "hdbscan", "consistent": False, "min_size": 20},
 }
 _WHOLE = [
     *(
@@ -48,9 +50,28 @@ CANDIDATES = {
         *(decoder | {"pieces": size} for decoder in _WHOLE for size in (50, 200)),  # these cost hardly anything
         *(_WHOLE[k] | {"min_size": 20} for k in (0, 2)),  # for nuclei in 2D; 50 leaves out one in ten of bbbc038
     ],
+    OWN_MASK: [
+        {"consistent": False, "min_size": size} | clusterer
+        for size in (20, 50)
+        for clusterer in (
+            {"cluster": "hdbscan"},
+            {"cluster": "hdbscan", "min_samples": 5},
+            *({"cluster": "mean_shift", "bandwidth": b, "merge": m} for b, m in ((1.0, 1.5), (1.25, 2.0), (1.5, 2.0))),
+        )
+    ],
 }
 OF_SEGMENTATION = ("consistent", "iou_threshold", "min_size")  # the options of a decoder that are not its clusterer's
 IN_ONE_PIECE = 1 << 22  # pixels; a larger image in its own resolution is decoded in tiles
+
+
+def way_of(pair: MomentumPair, *, masked: bool) -> str:
+    """The key in ``DEFAULTS`` and ``CANDIDATES`` that fits these networks, with or without a given foreground.
+
+    >>> from spoco_lite.results import runs
+    >>> way_of(runs.load_model("cvppp-10"), masked=False)
+    'whole image'
+    """
+    return WITH_MASK if masked else OWN_MASK if pair.g.foreground else WHOLE_IMAGE
 
 
 class Decoding:
@@ -76,8 +97,8 @@ class Decoding:
         return embed(self.pair.f, self.sample.image, size=self.size)
 
     @cached_property
-    def emb_g(self) -> Tensor:
-        return embed(self.pair.g, self.sample.image, size=self.size)
+    def seen_by_g(self) -> tuple[Tensor, Tensor | None]:
+        return look(self.pair.g, self.sample.image, size=self.size)
 
     def labels(self, decoder: dict, *, masked: bool) -> np.ndarray:
         """Labels ``(*S)``, int64; with ``masked`` inside the foreground that comes with the data set.
@@ -103,15 +124,13 @@ class Decoding:
             return segment_tiles(self.pair, sample.image, cluster=cluster, progress=False, **common)
 
         def remembered(points: Tensor) -> Tensor:
-            key = masked, common["consistent"], cluster.func, *cluster.keywords.items()
+            key = masked, common["consistent"], common.get("min_size"), cluster.func, *cluster.keywords.items()
             if key not in self._clusters:
                 self._clusters[key] = cluster(points)
             return self._clusters[key]
 
-        embeddings = self.emb_f if common["consistent"] else None, self.emb_g
-        labels = segment_image(
-            self.pair, sample.image, size=self.size, embeddings=embeddings, cluster=remembered, **common
-        )
+        seen = self.emb_f if common["consistent"] else None, *self.seen_by_g
+        labels = segment_image(self.pair, sample.image, size=self.size, seen=seen, cluster=remembered, **common)
         return labels.cpu().numpy()
 
 

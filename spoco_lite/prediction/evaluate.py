@@ -15,7 +15,7 @@ from ..metrics import evaluate
 from ..results.runs import load_model, load_run, prediction_size, provenance, run_folder, write_json
 from ..show.plot import match_colours, panels
 from ..unet import MomentumPair
-from .decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK, Decoding
+from .decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK, Decoding, way_of
 
 TUNING_WINDOW = 1 << 20  # pixels; of a larger one, its centre is enough to choose a decoder
 SCORES = {
@@ -92,7 +92,7 @@ def tune(
     """
     if not isinstance(size, int):  # windows of volumes, which can be large
         samples = [centre(s, TUNING_WINDOW) for s in samples]
-    decoders = [(decoder, masked) for decoder in CANDIDATES[WITH_MASK if masked else WHOLE_IMAGE]]
+    decoders = [(decoder, masked) for decoder in CANDIDATES[way_of(pair, masked=masked)]]
     tried = [
         {"decoder": scored["decoder"]} | {key: scored["mean"][key] for key in ("sbd", "dic", "ap50")}
         for scored in score_all(pair, samples, decoders, size=size, progress=progress)
@@ -157,7 +157,7 @@ def evaluate_run(name: str | Path, *, split: str | None = None, tuning_images: i
     for way in ways:
         masked = way == WITH_MASK
         record["tuning"][way] = tune(pair, training[:tuning_images], masked=masked, **common)
-        decoders[f"{way}, default decoder"] = DEFAULTS[way], masked
+        decoders[f"{way}, default decoder"] = DEFAULTS[way_of(pair, masked=masked)], masked
         decoders[f"{way}, tuned decoder"] = record["tuning"][way]["tried"][0]["decoder"], masked
     scored = score_all(pair, samples, list(decoders.values()), **common)
     record["scores"] = {label: {"split": split} | one for label, one in zip(decoders, scored)}

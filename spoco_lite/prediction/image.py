@@ -4,18 +4,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from skimage.morphology import remove_small_objects
+from torch import Tensor
 
 from ..augment import standardize
 from ..clustering import consistency_clustering, segment
 from ..data.sample import Size, resize_images, size_after
-from ..unet import MomentumPair
+from ..unet import EmbeddingUNet, MomentumPair
 
+MIN_SIZE = 16  # pixels, the default of segment
 LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
-@torch.no_grad()
-def embed(net: nn.Module, image: ArrayLike, *, size: Size | None = None) -> Tensor:
+def embed(net: EmbeddingUNet, image: ArrayLike, *, size: Size | None = None) -> Tensor:
     """Embeddings ``(E, *S)`` of one image ``(C, *S)``, float32, on the network's device.
 
     Parameters
@@ -34,6 +35,18 @@ def embed(net: nn.Module, image: ArrayLike, *, size: Size | None = None) -> Tens
     >>> embed(EmbeddingUNet(3, 16, widths=(4, 8)), np.zeros((3, 33, 20), np.float32)).shape
     torch.Size([16, 33, 20])
     """
+    return look(net, image, size=size)[0]
+
+
+@torch.no_grad()
+def look(net: EmbeddingUNet, image: ArrayLike, *, size: Size | None = None) -> tuple[Tensor, Tensor | None]:
+    """What :func:`embed` gives, and the foreground ``(*S)``, bool, if the network has a channel for it, else None.
+
+    >>> from spoco_lite.unet import EmbeddingUNet
+    >>> net = EmbeddingUNet(3, 16, widths=(4, 8), foreground=True)
+    >>> [part.shape for part in look(net, np.zeros((3, 33, 20), np.float32))]
+    [torch.Size([16, 33, 20]), torch.Size([33, 20])]
+    """
     device = next(net.parameters()).device
     images = torch.as_tensor(np.asarray(image), dtype=torch.float32)[None].to(device)
     if images.ndim not in (4, 5):
@@ -44,9 +57,10 @@ def embed(net: nn.Module, image: ArrayLike, *, size: Size | None = None) -> Tens
         images = resize_images(images, size_after(images.shape[2:], size))
     training = net.training
     try:
-        return net.eval()(standardize(images))[0]
+        embeddings, logits = net.split(net.eval()(standardize(images)))
     finally:
         net.train(training)
+    return embeddings[0], None if logits is None else logits[0] > net.cut
 
 
 def segment_image(
@@ -56,7 +70,7 @@ def segment_image(
     size: Size | None = None,
     foreground: ArrayLike | None = None,
     consistent: bool | None = None,
-    embeddings: tuple[Tensor | None, Tensor] | None = None,
+    seen: tuple[Tensor | None, Tensor, Tensor | None] | None = None,
     **options,
 ) -> Tensor:
     """Labels ``(*S)``, int64, of one image ``(C, *S)``: 0 background, 1..K objects, in the size of the image.
@@ -68,13 +82,14 @@ def segment_image(
     size
         as in :func:`embed`.
     foreground
-        ``(*S)`` bool, the mask that holds all objects, if it is known.
+        ``(*S)`` bool, the mask that holds all objects, if it is known. By default that which g finds, if it has a
+        channel for it, without its islands that are too small for an object.
     consistent
         keep only the objects on which f and g agree (:func:`spoco_lite.clustering.consistency_clustering`).
-        By default that is done where no foreground is given.
-    embeddings
-        of the image by f and by g, as :func:`embed` gives them at `size`, if they are there already; that by f may be
-        None where it is not needed, without `consistent`.
+        By default that is done where there is no foreground.
+    seen
+        embeddings by f and by g and the foreground by g, as :func:`look` gives them at `size`, if they are there
+        already; those by f may be None where they are not needed, without `consistent`.
     options
         of the decoder, :func:`spoco_lite.clustering.segment` or ``consistency_clustering``.
 
@@ -88,15 +103,17 @@ def segment_image(
     shape = np.shape(image)[1:]
     if foreground is not None and np.shape(foreground) != shape:
         raise ValueError(f"foreground: found size {np.shape(foreground)}, expected {shape}, that of the image")
-    consistent = foreground is None if consistent is None else consistent
-    if embeddings is None:
-        embeddings = embed(pair.f, image, size=size) if consistent else None, embed(pair.g, image, size=size)
-    emb_f, emb_g = embeddings
-    mask = None
+    if seen is None:
+        emb_g, found = look(pair.g, image, size=size)
+        consistent = (foreground is None and found is None) if consistent is None else consistent
+        seen = embed(pair.f, image, size=size) if consistent else None, emb_g, found
+    emb_f, emb_g, mask = seen
     if foreground is not None:
         mask = torch.as_tensor(np.asarray(foreground), dtype=torch.bool, device=emb_g.device)
         mask = F.interpolate(mask[None, None].float(), emb_g.shape[1:], mode="nearest-exact")[0, 0] > 0
-    if consistent:
+    elif mask is not None:
+        mask = without_islands(mask, options.get("min_size", MIN_SIZE))
+    if (mask is None) if consistent is None else consistent:
         labels = consistency_clustering(emb_f, emb_g, foreground=mask, **options)
     else:
         labels = segment(emb_g, foreground=mask, **options)
@@ -104,6 +121,16 @@ def segment_image(
     if foreground is not None:
         labels = labels * torch.as_tensor(np.asarray(foreground), dtype=torch.bool, device=labels.device)
     return labels
+
+
+def without_islands(mask: Tensor, min_size: int) -> Tensor:
+    """A mask ``(*S)`` without its connected pieces of fewer than ``min_size`` pixels.
+
+    >>> without_islands(torch.tensor([[True, True, False, True]]), 2).tolist()
+    [[True, True, False, False]]
+    """
+    kept = remove_small_objects(mask.cpu().numpy(), max_size=min_size - 1)
+    return torch.from_numpy(kept).to(mask.device)
 
 
 def resize_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -17,9 +17,7 @@ from torch import Tensor
 
 from ..clustering import WHOLE_IMAGE, consistency_clustering, mean_shift, segment
 from ..sums.overlaps import overlaps
-
-MIN_SIZE = 16
-"""The default of :func:`spoco_lite.clustering.segment`."""
+from .image import MIN_SIZE, without_islands
 
 SAME_OBJECT = 0.5
 """Two tiles mean the same object if, where they overlap, the IoU is above this; so each has one partner at most."""
@@ -41,7 +39,7 @@ class Clusters(NamedTuple):
 
 
 def find_clusters(
-    embed: Callable[[str], Tensor],
+    look: Callable[[str], tuple[Tensor, Tensor | None]],
     *,
     foreground: Tensor | None = None,
     consistent: bool | None = None,
@@ -53,10 +51,11 @@ def find_clusters(
 
     Parameters
     ----------
-    embed
-        gives the embeddings ``(E, *R)`` of the tile by ``"f"`` or by ``"g"``.
+    look
+        gives the embeddings ``(E, *R)`` of the tile by ``"f"`` or by ``"g"``, and the foreground ``(*R)`` or None.
     foreground
-        ``(*R)`` bool, the mask that holds all objects, if it is known; then all clusters are objects.
+        ``(*R)`` bool, the mask that holds all objects, if it is known; by default that of g, if it finds one. Then all
+        clusters are objects.
     consistent, min_size, options
         as in :func:`spoco_lite.prediction.image.segment_image`.
     background
@@ -66,12 +65,15 @@ def find_clusters(
     -------
     >>> embedding = torch.zeros(2, 12, 12)
     >>> embedding[0, 2:8, 2:8] = 4.0
-    >>> found = find_clusters({"f": embedding, "g": embedding}.get)
+    >>> found = find_clusters({"f": (embedding, None), "g": (embedding, None)}.get)
     >>> found.labels[5].tolist(), found.mean.tolist()
     ([1, 1, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1], [[0.0, 0.0], [4.0, 0.0]])
     """
+    emb_g, own = look("g")
+    if foreground is None and own is not None:
+        foreground = without_islands(own, min_size)
     consistent = foreground is None if consistent is None else consistent
-    emb_f, emb_g = embed("f") if consistent else None, embed("g")
+    emb_f = look("f")[0] if consistent else None
     embedding = emb_f if consistent else emb_g
     options["min_size"] = min_size
     if foreground is not None:

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..results.runs import write_json
-from ..unet import MomentumPair
+from ..unet import MomentumPair, Window, within
 from .stream import LazyImage, blocks, statistics
 from .tile_labels import MIN_SIZE, find_clusters, number_clusters, same_objects
-from .window import Window, embed_window, within
+from .window import embed_window
 
 TILE, OVERLAP = {2: 1024, 3: 128}, {2: 64, 3: 16}
 """Side of a tile, and by how much neighbours overlap, in pixels, of images of 2 or 3 axes."""
@@ -187,7 +187,7 @@ class _Tiles:
     def __call__(self, k: int) -> None:
         own, seen = self.own(k), self.seen(k)
         inside = None if self.foreground is None else torch.from_numpy(np.asarray(self.foreground[seen]) > 0)
-        found = find_clusters(partial(self._embed, seen), foreground=inside, **self.options)
+        found = find_clusters(partial(self._look, seen), foreground=inside, **self.options)
         labels = found.labels.cpu().numpy().astype(np.uint32)
         size = np.bincount(labels[within(own, seen)].ravel(), minlength=len(found.kept) + 1)[1:]
         temporary = self.file(k).with_suffix(f".{os.getpid()}.tmp")
@@ -195,7 +195,7 @@ class _Tiles:
             np.savez_compressed(file, labels=labels, size=size, kept=found.kept.cpu(), mean=found.mean.cpu())
         os.replace(temporary, self.file(k))  # whole or not at all
 
-    def _embed(self, window: Window, net: str) -> Tensor:
+    def _look(self, window: Window, net: str) -> tuple[Tensor, Tensor | None]:
         return embed_window(getattr(self.pair, net), self.image, window, statistics=self.statistics)
 
     def load(self, k: int, name: str, window: Window | None = None) -> NDArray:
@@ -224,7 +224,9 @@ class _Tiles:
         numbers = number_clusters(
             np.concatenate(pairs, axis=1),
             **{name: values and np.concatenate(values) for name, values in fields.items()},
-            background=self.foreground is None and self.options.get("background") != "none",
+            background=self.foreground is None
+            and not self.pair.g.foreground
+            and self.options.get("background") != "none",
             min_size=min_size,
         )
         return [np.concatenate([[0], numbers[i:j]]) for i, j in zip(first, first[1:])]
