@@ -15,6 +15,8 @@ from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 from torch import Tensor
 
+from spoco_lite.objective import LossTerms, SpocoLoss
+
 OUTSIDE, INSIDE, BORDER = range(3)
 
 
@@ -74,3 +76,11 @@ def decode_threshold(
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     found = watershed(-depth, seeds, mask=mask)
     return remove_small_objects(found, max_size=min_size - 1).astype(np.int64)
+
+
+class ThreeClassLoss(SpocoLoss):
+    """Takes the place of the SPOCO loss in a training; the three components of an "embedding" are the logits."""
+
+    def __call__(self, emb_f: Tensor, emb_g: Tensor, labels: Tensor, *, logits=None, generator=None) -> LossTerms:
+        zero = emb_f.new_zeros(())
+        return LossTerms(three_class_loss(emb_f, labels), *[zero] * (len(LossTerms._fields) - 1))

@@ -6,19 +6,14 @@ SEEDS = (0, 1, 2)
 
 # Held-out *training* images score every row; what `val` and `test` hold is never seen here. The weights of the last
 # step count: nothing is chosen on the images that score.
+_COMMON = {"held_out": 16, "batch": 4, "steps": 700, "log_every": 70}
 BASES = {
-    "leaves": {"dataset": "cvppp", "fraction": 0.1, "held_out": 16, "size": 160, "batch": 4, "steps": 700},
-    "nuclei": {
-        "dataset": "bbbc038",
-        "background": "all",
-        "held_out": 16,
-        "size": (128, 128),
-        "crop": True,
-        "photometry": "microscopy",
-        "batch": 4,
-        "steps": 700,
-    },
+    "leaves": _COMMON | {"dataset": "cvppp", "size": 160},
+    "nuclei": _COMMON | {"dataset": "bbbc038", "size": (128, 128), "crop": True, "photometry": "microscopy"},
 }
+PAPER: dict = {}  # the paper's terms with the public code's constants, as the configuration has them by default
+OURS = {"unit": (4.0, 4.0), "foreground": 1.0}
+ALL, STROKES = {"background": "all"}, {"background": "strokes"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +25,91 @@ class Row:
     """
 
     name: str
-    words: str
-    question: str
     base: str
     settings: dict = field(default_factory=dict)
     peer: str | None = None
     patch: str | None = None
+
+
+def _leaves(name: str, settings: dict, **more) -> Row:
+    return Row(name=f"leaves-{name}", base="leaves", settings=settings, **more)
+
+
+def _nuclei(name: str, settings: dict, **more) -> Row:
+    return Row(name=f"nuclei-{name}", base="nuclei", settings=settings, **more)
+
+
+def _share(percent: int) -> dict:
+    return {"fraction": percent / 100}
+
+
+ROWS = [
+    # What each part of our recipe brings, at a tenth of the leaves and nothing else labelled.
+    _leaves("10-ours", _share(10) | OURS),
+    _leaves("10-paper", _share(10)),
+    _nuclei("100-all-ours", ALL | OURS),
+    _nuclei("100-all-classes", ALL, peer="three classes"),
+    _nuclei("10-strokes-ours", _share(10) | STROKES | OURS),
+    _nuclei("10-strokes-classes", _share(10) | STROKES, peer="three classes"),
+    _nuclei("100-all-paper", ALL),
+    _nuclei("threshold", {}, peer="threshold"),
+    _leaves("threshold", {}, peer="threshold"),
+    _leaves("10-ours-without-consistency", _share(10) | OURS | {"consistency": 0.0}),
+    _leaves("10-paper-without-consistency", _share(10) | {"consistency": 0.0}),
+    _leaves("10-unit-alone", _share(10) | {"unit": (4.0, 4.0)}),
+    _leaves("10-foreground-alone", _share(10) | {"foreground": 1.0}),
+    # How few labels? No background is labelled, but in the last two.
+    *(
+        _leaves(f"{percent}-{name}", _share(percent) | recipe)
+        for percent in (40, 100, 20, 5, 80, 60)
+        for name, recipe in (("ours", OURS), ("paper", PAPER))
+    ),
+    _leaves("100-all-ours", ALL | OURS),
+    _leaves("100-all-paper", ALL),
+    # Against the same network with three classes, and the same labels.
+    _leaves("10-strokes-ours", _share(10) | STROKES | OURS),
+    _leaves("10-strokes-classes", _share(10) | STROKES, peer="three classes"),
+    _leaves("100-all-classes", ALL, peer="three classes"),
+    *(_leaves(f"{percent}-classes", _share(percent), peer="three classes") for percent in (10, 40, 5)),
+    *(
+        row
+        for percent in (40, 5)
+        for row in (
+            _nuclei(f"{percent}-strokes-ours", _share(percent) | STROKES | OURS),
+            _nuclei(f"{percent}-strokes-classes", _share(percent) | STROKES, peer="three classes"),
+        )
+    ),
+    # The budget of a tenth of the objects, in whole images with all their background.
+    _leaves("10-images-ours", _share(10) | {"annotate": "images"} | ALL | OURS),
+    _nuclei("10-images-ours", _share(10) | {"annotate": "images"} | ALL | OURS),
+    _nuclei("10-ours", _share(10) | OURS),
+    # Which term earns its place?
+    *(
+        _leaves(f"{percent}-ours-{name}", _share(percent) | OURS | change)
+        for percent in (10, 40)
+        for name, change in (
+            ("without-consistency", {"consistency": 0.0}),
+            ("without-unlabeled-push", {"unlabeled_push": 0.0}),
+            ("without-instance", {"loss_options": {"instance": 0.0}}),
+            ("pull-and-push", {"consistency": 0.0, "unlabeled_push": 0.0, "loss_options": {"instance": 0.0}}),
+            ("pixel-anchors", {"loss_options": {"anchor": "pixel"}}),
+        )
+        if (percent, name) != (10, "without-consistency")
+    ),
+    # What do the public code's differences do?
+    _leaves("10-paper-pooled-dice", _share(10), patch="pooled dice"),
+    _leaves("10-paper-dice-by-rows", _share(10), patch="dice by rows"),
+    _leaves("10-paper-sum-over-the-batch", _share(10), patch="sum over the batch"),
+    _leaves("10-paper-momentum-while-evaluating", _share(10), patch="momentum while evaluating"),
+    # Other settings of our recipe.
+    *(
+        _leaves(f"10-ours-{name}", _share(10) | OURS | change)
+        for name, change in (
+            ("unit-8", {"unit": (8.0, 8.0)}),
+            ("threshold-75", {"kernel_threshold": 0.75}),
+            ("group-norm", {"norm": "group"}),
+            ("batch-2", {"batch": 2, "steps": 1400}),
+            ("8-components", {"embedding_dim": 8}),
+        )
+    ),
+]

@@ -1,0 +1,80 @@
+"""Differences between the paper's equations and the public code, each as a change of a training that follows the paper.
+
+They are patches of the bench and no options of the module: nobody should train with them. Lines are those of
+github.com/kreshuklab/spoco at commit 0f45782.
+"""
+
+import torch
+from torch import Tensor
+
+from spoco_lite.objective import LossTerms, SpocoLoss
+from spoco_lite.selection import GaussianKernel, draw_anchors, embeddings_at, soft_masks
+from spoco_lite.training.loop import Training
+
+
+class DiceByRows(SpocoLoss):
+    """The consistency's Dice is one for each row of the image, over the anchors and the row's pixels.
+
+    A row in which no anchor's object lies has two empty masks, and counts as a complete disagreement.
+    """
+
+    def __call__(
+        self,
+        emb_f: Tensor,
+        emb_g: Tensor,
+        labels: Tensor,
+        *,
+        logits: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> LossTerms:
+        weight, self.weights["consistency"] = self.weights["consistency"], 0.0
+        terms = super().__call__(emb_f, emb_g, labels, logits=logits, generator=generator)
+        self.weights["consistency"] = weight
+        options = self.options["consistency"]
+        draw = {name: options[name] for name in ("max_anchors", "coverage")}
+        pixels, valid = draw_anchors(emb_f, emb_g, labels, delta_var=options["delta_var"], generator=generator, **draw)
+        kernel = GaussianKernel(options["delta_var"], options["kernel_threshold"])
+        p, q = (
+            soft_masks(e, embeddings_at(e.flatten(2), pixels), kernel) * valid[..., None, None]
+            for e in (emb_f, emb_g.detach())
+        )
+        overlap, mass = (p * q).sum((1, 3)), (p.square() + q.square()).sum((1, 3))  # (N, rows)
+        value = ((1 - 2 * overlap / mass.clamp_min(1e-6)).mean(1) * valid.any(1)).mean()
+        return terms._replace(total=terms.total + weight * value, consistency=value)
+
+
+def dice_by_rows(training: Training) -> None:
+    """``spoco/losses.py``: masks are stacked without a channel axis, so that ``flatten`` takes rows for channels."""
+    training.loss.__class__ = DiceByRows
+
+
+def sum_over_the_batch(training: Training) -> None:
+    """``spoco/losses.py``: the consistency is added up over the images, all other terms are averaged."""
+    training.loss.weights["consistency"] *= training.config.batch
+
+
+def pooled_dice(training: Training) -> None:
+    """``spoco/losses.py``: one Dice over the masks of all objects of an image: large objects outweigh small."""
+    training.loss.options["instance"]["reduction"] = "pooled"
+
+
+def momentum_while_evaluating(training: Training) -> None:
+    """``spoco/model.py``: each forward pass moves g, also in validation: 7 batches after every 25 steps, for leaves."""
+    step = training.train_step
+
+    def train_step(batch):
+        terms = step(batch)
+        if training.step % 25 == 0:
+            for _ in range(7):
+                training.pair.update(min(training.config.momentum, training.step / (training.step + 10)))
+        return terms
+
+    training.train_step = train_step
+
+
+PATCHES = {
+    "dice by rows": dice_by_rows,
+    "sum over the batch": sum_over_the_batch,
+    "pooled dice": pooled_dice,
+    "momentum while evaluating": momentum_while_evaluating,
+}
