@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from spoco_lite import data
+from spoco_lite.data.writing import write_json
 from spoco_lite.prediction.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK
 from spoco_lite.prediction.evaluate import score
-from spoco_lite.results.runs import load_model, prediction_size, provenance, write_json
+from spoco_lite.results.runs import load_model, prediction_size, provenance
 from spoco_lite.training.config import Config
 from spoco_lite.training.sweep import sweep
 

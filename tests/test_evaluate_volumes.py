@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from spoco_lite.data import Sample, Samples
+from spoco_lite.data.writing import write_json
 from spoco_lite.prediction import decoders, evaluate
 from spoco_lite.prediction.decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, Decoding
 from spoco_lite.prediction.evaluate import centre, score, score_all, tune
-from spoco_lite.results.runs import write_json
 from spoco_lite.unet import MomentumPair
 
 PLAIN = {"cluster": "mean_shift", "radius": 1.0, "consistent": False, "min_size": 20}

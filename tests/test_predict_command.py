@@ -15,6 +15,7 @@ from skimage.measure import label
 
 from spoco_lite.commands import predict as predict_command
 from spoco_lite.data.sets import rosettes
+from spoco_lite.data.writing import write_json
 from spoco_lite.metrics import evaluate
 from spoco_lite.prediction import tiles
 from spoco_lite.prediction.decoders import WHOLE_IMAGE
@@ -26,7 +27,6 @@ from spoco_lite.results.runs import (
     recorded_runs,
     run_folder,
     save_weights,
-    write_json,
 )
 from spoco_lite.training.config import Config
 
@@ -114,7 +114,7 @@ def test_what_is_there_is_kept_and_the_rest_is_made(plants, tmp_path, capsys):
     before = {path: path.read_bytes() for path in (first, second, third)}
     second.unlink()
     third.with_suffix(".jpg").unlink()
-    third.with_suffix(".part").write_bytes(b"half a file")
+    third.with_suffix(".tif.tmp").write_bytes(b"half a file")
     changed = first.stat().st_mtime_ns
     capsys.readouterr()
     assert predict(plants / "run", plants / "images", out) == 0

@@ -2,12 +2,14 @@
 
 import getpass
 import json
+import os
 import platform
 from pathlib import Path
 
 import pytest
 import torch
 
+from spoco_lite.data.writing import write_json
 from spoco_lite.results import runs
 from spoco_lite.training.loop import Config
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
@@ -32,7 +34,7 @@ def pair():
 def folder(pair, tmp_path):
     folder = tmp_path / "myrun"
     folder.mkdir()
-    runs.write_json(folder / "run.json", {"name": "myrun", "config": CONFIG})
+    write_json(folder / "run.json", {"name": "myrun", "config": CONFIG})
     runs.save_weights(pair, folder / "weights.safetensors")
     return folder
 
@@ -110,10 +112,10 @@ def test_a_file_is_written_whole_or_not_at_all(folder, pair, monkeypatch, kind):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs.os, "replace", stop)
+    monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         if kind == "json":
-            runs.write_json(folder / "run.json", {"name": "other"})
+            write_json(folder / "run.json", {"name": "other"})
         else:
             runs.save_weights(MomentumPair(EmbeddingUNet(1, 2, widths=(4,))), folder / "weights.safetensors")
     assert all((folder / name).read_bytes() == content for name, content in before.items())

@@ -246,7 +246,7 @@ def test_kill_9_in_the_middle_of_a_checkpoint(uninterrupted, tmp_path):
     script = KILLED.format(threads=torch.get_num_threads(), config=TINY, folder=str(folder))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert (folder / "checkpoint.tmp").is_file()  # half of the third one
+    assert (folder / "checkpoint.pt.tmp").is_file()  # half of the third one
     assert checkpoint(folder)["step"] == 2  # the second one, whole
     run(TINY, folder)
     assert_same_training(folder, uninterrupted)

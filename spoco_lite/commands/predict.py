@@ -3,10 +3,8 @@
 import argparse
 import csv
 import hashlib
-import json
 import shutil
 import sys
-from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,14 +15,15 @@ from numpy.lib.format import open_memmap
 from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
-from ..data.files import SUFFIXES, as_labels, open_array, read_array
+from ..data.files import SUFFIXES, as_labels, files_of, open_array, read_array
+from ..data.writing import same_settings, whole
 from ..metrics import evaluate
 from ..prediction.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK, arguments, split_pieces, way_of
 from ..prediction.evaluate import SCORES
 from ..prediction.image import segment_image
 from ..prediction.stream import LazyImage
 from ..prediction.tiles import TILE, segment_tiles
-from ..results.runs import load_model, load_run, prediction_size, run_folder, write_json
+from ..results.runs import load_model, load_run, prediction_size, run_folder
 from ..show.plot import match_colours, panels
 from ..unet import MomentumPair
 
@@ -78,8 +77,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _predict(parsed: argparse.Namespace) -> int:
-    images, output = _files(parsed.input), parsed.output
-    labels, masks = (_files(folder) if folder else {} for folder in (parsed.labels, parsed.mask))
+    images, output = files_of(parsed.input), parsed.output
+    labels, masks = (files_of(folder) if folder else {} for folder in (parsed.labels, parsed.mask))
     if output.resolve() in {p.resolve().parent for files in (images, labels, masks) for p in files.values()}:
         raise ValueError(f"{output}: holds images, labels or masks to be read; give another folder for the output")
     record, pair = load_run(parsed.run), load_model(parsed.run)
@@ -92,10 +91,8 @@ def _predict(parsed: argparse.Namespace) -> int:
         )
     output.mkdir(parents=True, exist_ok=True)
     weights = hashlib.sha256((run_folder(parsed.run) / "weights.safetensors").read_bytes()).hexdigest()
-    _same_settings(
-        output / "predict.json",
-        {"weights": weights, "decoder": decoder, "mask": bool(parsed.mask), "tile": parsed.tile},
-    )
+    settings = {"weights": weights, "decoder": decoder, "mask": bool(parsed.mask), "tile": parsed.tile}
+    same_settings(output / "predict.json", settings, "labels")
     rows, wrong, there = [], 0, 0
     for name, path in tqdm(images.items(), "images", unit="image", disable=None):
         try:
@@ -137,31 +134,23 @@ def _segment(
     """Write the label map of an image, whole or not at all; uint16, or uint32 in tiles and from 65,536 objects on."""
     shape, options, pieces = image.shape[1:], arguments(decoder), decoder.get("pieces")
     foreground = None if mask is None else open_array(mask)
-    temporary = target.with_suffix(".part")
-    write = partial(
-        tifffile.imwrite,
-        temporary,
-        compression="zlib",
-        photometric="minisblack",
-        metadata={"axes": "ZYX"[-len(shape) :]},
-    )
+    folder = target.with_suffix(".tiles")
     if size is None and np.prod(shape) > (BIG if tile is None else tile ** len(shape)):
         if pieces:
             raise ValueError("--decoder tuned: looks at connected pieces, which tiles cannot; take the default")
-        folder = target.with_suffix(".tiles")
         folder.mkdir(exist_ok=True)
-        out = open_memmap(folder / "labels.npy", mode="w+", dtype=np.uint32, shape=shape)
-        segment_tiles(pair, image, out=out, folder=folder, foreground=foreground, tile=tile, **options)
-        write(out)
-        temporary.replace(target)
-        shutil.rmtree(folder)
+        labels = open_memmap(folder / "labels.npy", mode="w+", dtype=np.uint32, shape=shape)
+        segment_tiles(pair, image, out=labels, folder=folder, foreground=foreground, tile=tile, **options)
     else:
         foreground = None if foreground is None else np.asarray(foreground[...]) > 0
         labels = segment_image(pair, image[...], size=size, foreground=foreground, **options).cpu().numpy()
         labels = relabel_sequential(labels)[0]  # the mask may have taken an object away
         labels = split_pieces(labels, pieces) if pieces else labels
-        write(labels.astype(np.uint16 if labels.max() < 1 << 16 else np.uint32))
-        temporary.replace(target)
+        labels = labels.astype(np.uint16 if labels.max() < 1 << 16 else np.uint32)
+    axes = {"axes": "ZYX"[-len(shape) :]}
+    with whole(target) as temporary:
+        tifffile.imwrite(temporary, labels, compression="zlib", photometric="minisblack", metadata=axes)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _draw(image: LazyImage, target: Path, truth: np.ndarray | None, path: Path) -> None:
@@ -206,32 +195,7 @@ def _decoder(record: dict, pair: MomentumPair, which: str, way: str) -> dict:
     return record["tuning"][way]["tried"][0]["decoder"]
 
 
-def _files(path: Path) -> dict[str, Path]:
-    """The files of a folder that can be read, or the one file, by name without the ending."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")
-    alone = path.is_file() or path.suffix.lower() == ".zarr"
-    found = [path] if alone else sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-    files: dict[str, Path] = {}
-    for file in found:
-        if file.name.startswith("."):
-            continue
-        if files.setdefault(file.stem, file) != file:
-            raise ValueError(f"{file}: same name as {files[file.stem]}; remove or rename one of the two")
-    if not files:
-        raise ValueError(f"{path}: no file that can be read; known endings are {', '.join(SUFFIXES)}")
-    return files
-
-
 def _partner(files: dict[str, Path], name: str, folder: Path, what: str) -> Path:
     if name not in files:
         raise FileNotFoundError(f"{folder}: no {what} named {name}; images and {what}s belong together by name")
     return files[name]
-
-
-def _same_settings(path: Path, settings: dict) -> None:
-    """Write what decides the labels, or compare it with that of the labels that are there."""
-    if path.is_file() and (before := json.loads(path.read_text())) != settings:
-        other = ", ".join(key for key in settings if before.get(key) != settings[key])
-        raise ValueError(f"{path.parent}: holds labels of another {other}; give another folder for the output")
-    write_json(path, settings)

@@ -89,6 +89,32 @@ def open_array(path: str | Path, *, key: str | None = None) -> np.ndarray | h5py
     return read_array(path)
 
 
+def files_of(path: str | Path) -> dict[str, Path]:
+    """The files of a folder that can be read, or the one file, by name without the ending: so partners are found.
+
+    FileNotFoundError if nothing is there, ValueError if nothing can be read or two files have one name.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp())
+    >>> np.save(path / "leaf.npy", np.eye(2))
+    >>> list(files_of(path)), files_of(path) == files_of(path / "leaf.npy")
+    (['leaf'], True)
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    alone = path.is_file() or path.suffix.lower() == ".zarr"
+    files: dict[str, Path] = {}
+    for file in [path] if alone else sorted(path.iterdir()):
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
+            other = files.setdefault(file.stem, file)
+            if other != file:
+                raise ValueError(f"{file}: same name as {other}; remove or rename one of the two")
+    if not files:
+        raise ValueError(f"{path}: no file that can be read; known endings are {', '.join(SUFFIXES)}")
+    return files
+
+
 def as_image(array: np.ndarray, path: str | Path, *, ndim: int) -> np.ndarray:
     """An image of ``ndim`` (2 or 3) spatial axes as float32 ``(C, *S)`` in [0, 1].
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import SUFFIXES, as_image, as_labels, read_array
+from .files import as_image, as_labels, files_of, read_array
 from .sample import Sample, Samples
 from .splits import SPLITS
 
@@ -206,7 +206,11 @@ def _pairs(
 ) -> dict[str, tuple[Path, Path]]:
     """Image file and label file of every name, or ``only`` of those that a file has ``listed``."""
     kinds = ("volumes",) if (folder / "volumes").is_dir() else ("images", "labels")
-    found = [_files(folder / kind) for kind in kinds]
+    for missing in (folder / kind for kind in kinds if not (folder / kind).is_dir()):
+        raise FileNotFoundError(
+            f"{missing}: no such folder; images belong in images/, label maps of the same names in labels/"
+        )
+    found = [files_of(folder / kind) for kind in kinds]
     names = sorted(set().union(*found)) if only is None else only
     for kind, files in zip(kinds, found):
         alone = [name for name in names if name not in files]
@@ -217,20 +221,3 @@ def _pairs(
                 advice = f"{listed} lists it; it takes one name on each line, without the ending"
             raise FileNotFoundError(f"{folder / kind}: no file for {some} ({len(alone)} of {len(names)}); {advice}")
     return {name: (found[0][name], found[-1][name]) for name in names}
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by name, without the ending."""
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: no such folder; images belong in images/, label maps of the same names in labels/"
-        )
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            other = files.setdefault(path.stem, path)
-            if other != path:
-                raise ValueError(f"{path}: same name as {other}; remove or rename one of the two")
-    if not files:
-        raise ValueError(f"{folder}: no file that can be read; known endings are {', '.join(SUFFIXES)}")
-    return files

@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 from .. import data
 from ..data import Sample, Size
 from ..data.paths import shipped
+from ..data.writing import write_json
 from ..metrics import evaluate
-from ..results.runs import load_model, load_run, prediction_size, provenance, run_folder, write_json
+from ..results.runs import load_model, load_run, prediction_size, provenance, run_folder
 from ..show.plot import match_colours, panels
 from ..unet import MomentumPair
 from .decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK, Decoding, way_of

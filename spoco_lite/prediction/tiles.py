@@ -6,7 +6,6 @@ neighbour are the same if they are mostly the same pixels where the two overlap 
 """
 
 import hashlib
-import json
 import math
 import os
 import tempfile
@@ -23,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..results.runs import write_json
+from ..data.writing import same_settings, whole
 from ..unet import MomentumPair, Window, within
 from .stream import LazyImage, blocks, statistics
 from .tile_labels import MIN_SIZE, find_clusters, number_clusters, same_objects
@@ -96,7 +95,7 @@ def segment_tiles(
         folder = Path(folder or temporary)
         tiles = _Tiles(pair, image, foreground, folder, tile, overlap, statistics(image), options)
         folder.mkdir(parents=True, exist_ok=True)
-        _same_settings(folder / "settings.json", tiles.settings())
+        same_settings(folder / "settings.json", tiles.settings(), "tiles")
         if len(tiles) > 1 and not tiles.exact:
             warnings.warn(
                 "the network normalises by what it sees (GroupNorm), so embeddings depend on the tile; objects are "
@@ -190,10 +189,8 @@ class _Tiles:
         found = find_clusters(partial(self._look, seen), foreground=inside, **self.options)
         labels = found.labels.cpu().numpy().astype(np.uint32)
         size = np.bincount(labels[within(own, seen)].ravel(), minlength=len(found.kept) + 1)[1:]
-        temporary = self.file(k).with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
+        with whole(self.file(k), mark=os.getpid()) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, labels=labels, size=size, kept=found.kept.cpu(), mean=found.mean.cpu())
-        os.replace(temporary, self.file(k))  # whole or not at all
 
     def _look(self, window: Window, net: str) -> tuple[Tensor, Tensor | None]:
         return embed_window(getattr(self.pair, net), self.image, window, statistics=self.statistics)
@@ -251,13 +248,3 @@ def _described(option: Any) -> Any:
     if isinstance(option, partial):
         return [_described(option.func), {k: _described(v) for k, v in sorted(option.keywords.items())}]
     return f"{option.__module__}.{option.__qualname__}" if callable(option) else option
-
-
-def _same_settings(path: Path, settings: dict) -> None:
-    """Write the settings, or compare them with those of the tiles that are there."""
-    if not path.is_file():
-        return write_json(path, settings)
-    before = json.loads(path.read_text())
-    other = ", ".join(key for key, value in settings.items() if before.get(key) != value)
-    if other:
-        raise ValueError(f"folder: {path.parent} holds tiles of another {other}; delete it, or give another folder")

@@ -36,14 +36,8 @@ from safetensors.torch import load_file, save_file
 
 from ..data.paths import shipped
 from ..data.sample import Size
+from ..data.writing import whole
 from ..unet import EmbeddingUNet, MomentumPair
-
-
-def write_json(path: Path, record: dict) -> None:
-    """Write a file whole or not at all: a reader never meets half of it."""
-    temporary = Path(path).with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(temporary, path)
 
 
 def provenance() -> dict:
@@ -129,9 +123,8 @@ def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.f
     torch.float16
     """
     tensors = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in pair.state_dict().items()}
-    temporary = Path(path).with_suffix(".tmp")
-    save_file(tensors, temporary)
-    os.replace(temporary, path)
+    with whole(path) as temporary:
+        save_file(tensors, temporary)
 
 
 def build_pair(config: dict) -> MomentumPair:

@@ -2,11 +2,12 @@
 
 import csv
 import io
-import os
 import pickle
 from pathlib import Path
 
 import torch
+
+from ..data.writing import whole
 
 NAME = "checkpoint.pt"
 
@@ -20,9 +21,8 @@ def write_checkpoint(state: dict, folder: Path) -> None:
     >>> read_checkpoint(folder, {"seed": 1}, "cpu")["step"]
     5
     """
-    temporary = folder / "checkpoint.tmp"
-    torch.save(state, temporary)
-    os.replace(temporary, folder / NAME)
+    with whole(folder / NAME) as temporary:
+        torch.save(state, temporary)
 
 
 def read_checkpoint(folder: Path, config: dict, device: torch.device | str) -> dict | None:
@@ -59,6 +59,5 @@ def write_table(rows: list[dict], path: Path) -> None:
     writer = csv.DictWriter(text, names)
     writer.writeheader()
     writer.writerows(rows)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text.getvalue())
-    os.replace(temporary, path)
+    with whole(path) as temporary:
+        temporary.write_text(text.getvalue())

@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 
 from .. import data
 from ..data import Sample
+from ..data.writing import write_json
 from ..objective import LossTerms
-from ..results.runs import load_run, peak_memory_mb, prediction_size, provenance, save_weights, write_json
+from ..results.runs import load_run, peak_memory_mb, prediction_size, provenance, save_weights
 from . import processes
 from .batches import Batch, Batches, check_sample
 from .checkpoint import read_checkpoint, write_checkpoint, write_table

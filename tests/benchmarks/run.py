@@ -17,7 +17,8 @@ import bench_step
 import bench_tiles
 import torch
 
-from spoco_lite.results.runs import provenance, write_json
+from spoco_lite.data.writing import write_json
+from spoco_lite.results.runs import provenance
 
 BENCHMARKS = {
     "loss": bench_loss.loss,
