@@ -27,9 +27,7 @@ INNER = {
     "commands.predict": None,
     "commands.train": None,
     "commands.sweep": None,
-    "data.fetch.download": None,  # what fetching is made of
-    "data.fetch.sources": None,
-    "data.fetch.unpack": None,
+    "data.fetch.sources": None,  # what fetching is made of
     "data.sets.scenery": None,  # what synthetic plants are drawn with
     "data.strokes": None,  # what annotation plans draw with
     "data.sets.bbbc038": {"read_nuclei"},  # one sample of read()
@@ -37,7 +35,7 @@ INNER = {
     "data.sets.cvppp": {"read_plant"},
     "data.sets.ovules": {"read_crop"},
     "data.sets.vnc": {"read_slab"},
-    "data.fetch": {"target", "source", "advice", "changed"},
+    "data.fetch": {"target", "source", "advice", "changed", "unpack"},
     "augment": {"draw_windows", "look_through", "colour", "microscopy"},
     "prediction.stream": {"blocks"},
     "unet": {"within"},
@@ -48,7 +46,8 @@ INNER = {
     "sums.points": None,  # what clusterers are made of
     "training.batches": {"Batch", "check_sample", "renumbered", "seed_of"},
     "training.sweep": {"kept_score", "minutes"},
-    "results.runs": {"write_json", "provenance", "peak_memory_mb"},
+    "data.writing": None,
+    "results.runs": {"provenance", "peak_memory_mb"},
 }
 # On the page without an example of their own.
 NO_EXAMPLE = {

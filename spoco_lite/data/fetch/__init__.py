@@ -8,19 +8,20 @@ a line for every file, so that ``sha256sum -c <name>.sha256`` works.
 
 import contextlib
 import errno
-import functools
 import logging
 import os
+import re
 import shutil
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pooch
+import requests
 
 from ..paths import find
-from .download import download as download_file
 from .sources import SOURCES, File, Source
-from .unpack import unpack
 
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -71,7 +72,7 @@ def where(name: str) -> Path | None:
 def fetch(name: str, *, timeout: float = 30.0) -> Path:
     """Download and unpack a data set; returns its folder. One that is there already is left as it is.
 
-    A download that was stopped goes on, and what is complete is not downloaded again.
+    Of a set that was stopped on its way, the files that are complete are not downloaded again.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def fetch(name: str, *, timeout: float = 30.0) -> Path:
     Raises
     ------
     ValueError
-        no such set, none to download, a checksum that differs, or an archive that is refused.
+        no such set, none to download, or a checksum that differs.
     ConnectionError, PermissionError, OSError
         no network or a broken transfer; no write permission; a full disk. Each says what to do.
     """
@@ -103,7 +104,7 @@ def fetch(name: str, *, timeout: float = 30.0) -> Path:
             paths.append(path)
         for file, path in zip(source(name).files, paths):
             if file.members:
-                unpack(path, new, members=file.members)
+                unpack(path, new, *file.members)
             else:
                 shutil.copyfile(path, new / path.name)  # the download stays until all is done
         lines = [f"# {digest}  {url}\n" for url, digest in came.items()]
@@ -142,15 +143,40 @@ def _retrieve(file: File, folder: Path, before: str | None, record: Path, timeou
     pooch.get_logger().setLevel(logging.WARNING)  # the command line says it
     earlier = f"that of an earlier fetch (to trust the new file, delete {record})"
     known, by = (file.sha256, "the known one") if file.sha256 else (before, earlier)
-    loader = functools.partial(download_file, part=folder / f"{file.name}.part", timeout=timeout)
+    loader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=timeout)
     try:
         path = pooch.retrieve(file.url, known and f"sha256:{known}", file.name, folder, downloader=loader)
+    except requests.RequestException as error:
+        raise ConnectionError(
+            f"{file.url}: no connection, or a broken one. Check the network and the proxy, and give the same command "
+            f"again; without a network, download it elsewhere (book, page Data sets). Reason: {error}"
+        ) from error
     except ValueError as error:
         raise ValueError(
             f"{file.url}: the SHA-256 of what came differs from {by}: {known}. Nothing was kept. Fetch again; if it "
             "differs again, the owner has replaced the file: get it by hand, as the book's page Data sets says."
         ) from error
     return Path(path)
+
+
+def unpack(archive: Path, folder: Path, wanted: str, place: str) -> None:
+    r"""From a zip file that a checksum vouches for, the members that a regular expression matches, each to its place.
+
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> with zipfile.ZipFile(root / "a.zip", "w") as archive:
+    ...     archive.writestr("main/stack/00.tif", b"image")
+    >>> unpack(root / "a.zip", root, r"main/(stack/.+)", r"\1")
+    >>> (root / "stack/00.tif").read_bytes()
+    b'image'
+    """
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            match = re.fullmatch(wanted, member.filename)
+            if match and not member.is_dir():
+                path = folder / match.expand(place)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(opened.read(member))
 
 
 def _addresses(record: Path) -> dict[str, str]:

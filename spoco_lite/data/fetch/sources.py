@@ -34,6 +34,10 @@ class File:
     def name(self) -> str:
         return self.url.rsplit("/", 1)[1]
 
+    def __post_init__(self):
+        if self.members and not self.sha256:
+            raise ValueError(f"{self.url}: an archive is unpacked only if its checksum is known; give sha256")
+
 
 @dataclass(frozen=True)
 class Source:
