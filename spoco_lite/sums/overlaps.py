@@ -43,6 +43,14 @@ class Overlaps:
         """``Dice = 2 |A and B| / (|A| + |B|)`` of each cell, (M,)."""
         return 2 * self.shared / (self.union + self.shared)
 
+    @cached_property
+    def best_dice(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The highest Dice of each true object, (T,), and of each predicted one, (P,); 0 where nothing overlaps."""
+        best = np.zeros(len(self.truth_ids)), np.zeros(len(self.prediction_ids))
+        for of_object, index in zip(best, (self.row, self.column)):
+            np.maximum.at(of_object, index, self.dice)
+        return best
+
 
 def overlaps(truth: ArrayLike, prediction: ArrayLike) -> Overlaps:
     """Count how many pixels each true object shares with each predicted one.

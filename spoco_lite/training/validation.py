@@ -56,10 +56,7 @@ def score_of(sample: Sample, labels: np.ndarray) -> float:
     0.8
     """
     table = overlaps(np.maximum(sample.labels, 0), labels)
-    best_true, best_found = np.zeros(len(table.truth_ids)), np.zeros(len(table.prediction_ids))
-    np.maximum.at(best_true, table.row, table.dice)
-    np.maximum.at(best_found, table.column, table.dice)
     if not len(table.shared):
         return 0.0
-    sparse = (sample.labels < 0).any()
-    return float(best_true.mean() if sparse else min(best_true.mean(), best_found.mean()))
+    true, found = (best.mean() for best in table.best_dice)
+    return float(true if (sample.labels < 0).any() else min(true, found))
