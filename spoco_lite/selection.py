@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from .sums.regions import check_batch, full_precision, squared_distances
+from .sums.regions import check_batch, full_precision, lift, lifted_distances
 
 CANDIDATES_PER_ANCHOR = 5  # pixels drawn for each anchor wanted; those too close to an earlier anchor are passed over
 
@@ -112,7 +112,7 @@ def soft_masks(embeddings: Tensor, anchors: Tensor, kernel: GaussianKernel) -> T
             "soft_masks: expected embeddings (N, E, *S) and anchors (N, K, E), "
             f"found {tuple(embeddings.shape)} and {tuple(anchors.shape)}"
         )
-    masks = kernel(squared_distances(anchors, embeddings.flatten(2)))
+    masks = kernel(lifted_distances(anchors, *lift(embeddings)))
     return masks.unflatten(2, embeddings.shape[2:])
 
 
@@ -180,7 +180,7 @@ def draw_anchors(
 
     def close(emb: Tensor) -> Tensor:
         at = full_precision(embeddings_at(emb, candidates))
-        return squared_distances(at, at.mT) < delta_var**2
+        return lifted_distances(at, *lift(at.mT)) < delta_var**2
 
     removes = close(emb_f) | close(emb_g)  # (N, M, M)
     free = (count > 0).expand_as(candidates).clone()

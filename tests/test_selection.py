@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 
 from spoco_lite.selection import GaussianKernel, draw_anchors, draw_object_pixels, soft_masks
-from spoco_lite.sums.regions import squared_distances
+from spoco_lite.sums.regions import lift, lifted_distances
 
 
 def randn(*shape, seed=0, dtype=torch.float32):
@@ -79,7 +79,7 @@ def test_far_from_the_origin_distances_keep_their_digits():
     shifted = (embeddings + 300).double()
     anchors = shifted[:, :, :5].mT
     exact = torch.cdist(anchors, shifted.mT, compute_mode="donot_use_mm_for_euclid_dist").square()
-    ours = squared_distances(anchors.float(), shifted.float())
+    ours = lifted_distances(anchors.float(), *lift(shifted.float()))
     torch.testing.assert_close(ours.double(), exact, rtol=1e-4, atol=1e-3)
 
 

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 
 import numpy as np
 from skimage.measure import label
+from skimage.segmentation import relabel_sequential
 from torch import Tensor
 
 from ..clustering import hdbscan_clusters, mean_shift
@@ -155,9 +156,8 @@ def split_pieces(labels: np.ndarray, min_size: int) -> np.ndarray:
     [[1, 1, 0, 0, 2, 2]]
     """
     pieces = label(labels, background=0, connectivity=1)
-    kept = np.bincount(pieces.ravel()) >= min_size
-    kept[0] = False
-    return np.where(kept, kept.cumsum(), 0)[pieces]
+    large = np.bincount(pieces.ravel()) >= min_size
+    return relabel_sequential(np.where(large[pieces], pieces, 0))[0]
 
 
 def decode(pair: MomentumPair, sample: Sample, decoder: dict, *, size: Size | None, masked: bool) -> np.ndarray:

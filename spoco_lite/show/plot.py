@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from skimage.segmentation import find_boundaries
+from sklearn.decomposition import PCA
 
 # Grown from the seven colours of Okabe and Ito: each next one is as far as possible in CIELAB from the rest,
 # as seen with and without protanopia and deuteranopia; ordered so that consecutive ids differ most.
@@ -119,16 +120,16 @@ def embedding_rgb(embedding: Any, basis: Any = None) -> np.ndarray:
     for name, array in (("embedding", embedding), ("basis", basis)):
         if array.ndim < 2 or array.size == 0 or len(array) != len(embedding):
             raise ValueError(f"{name}: expected ({len(embedding)}, *S), not empty, found shape {array.shape}")
-    reference = basis.reshape(len(basis), -1).astype(np.float64)
-    centre = reference.mean(1, keepdims=True)
-    reference = reference - centre
-    axes = np.linalg.eigh(reference @ reference.T)[1].T[::-1][:3]
-    # An eigenvector's sign is arbitrary: fix it, so that colours reproduce.
-    axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1))
-    low, high = np.percentile(axes @ reference, [1, 99], axis=1)[..., None]
-    shown = axes @ (embedding.reshape(len(embedding), -1) - centre)
+    reference = basis.reshape(len(basis), -1).T.astype(np.float64)
+    # This solver fixes the arbitrary sign of a component, so that colours reproduce. It wants some points: the mean, added
+    # a few times, changes no component.
+    components = PCA(min(3, len(embedding)), svd_solver="covariance_eigh")
+    with np.errstate(invalid="ignore"):  # shares of the variance, where there is none
+        components.fit(np.vstack([reference, *[reference.mean(0)] * 3]))
+    low, high = np.percentile(components.transform(reference), [1, 99], axis=0)[..., None]
+    shown = components.transform(embedding.reshape(len(embedding), -1).T.astype(np.float64)).T
     colours = np.full((3, shown.shape[1]), 0.5)  # grey where there is no third dimension, or no spread
-    np.divide(shown - low, high - low, out=colours[: len(axes)], where=high - low > 1e-12)
+    np.divide(shown - low, high - low, out=colours[: len(shown)], where=high - low > 1e-12)
     return np.moveaxis(colours.clip(0, 1).reshape(3, *embedding.shape[1:]), 0, -1)
 
 

@@ -10,7 +10,7 @@ from ipywidgets import FloatSlider, Image, VBox
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..selection import GaussianKernel, soft_masks, squared_distances
+from ..selection import GaussianKernel, soft_masks
 
 NEGLIGIBLE = 0.01  # below this membership a pixel hardly feels the kernel
 
@@ -57,8 +57,8 @@ def show_kernel(
     curve, picture = axes
     distance = torch.linspace(0, 4, 201)
     curve.plot(distance, kernel(distance.square()), color="#0072b2")
-    squared = squared_distances(anchor[None, None], embedding[None].flatten(2))[0, 0]
-    curve.plot(squared.sqrt(), kernel(squared), ".", color="#444444", ms=3, alpha=0.4, label="pixels")
+    distance = torch.linalg.vector_norm(embedding.flatten(1) - anchor[:, None], dim=0)
+    curve.plot(distance, kernel(distance.square()), ".", color="#444444", ms=3, alpha=0.4, label="pixels")
     curve.plot(delta_var, threshold, "o", color="#d55e00", label=f"{threshold:g} at distance {delta_var:g}")
     reach = delta_var * math.sqrt(math.log(NEGLIGIBLE) / math.log(threshold))
     curve.axvline(reach, color="#999999", ls=":", label=f"{NEGLIGIBLE:g} at {reach:.2f}")

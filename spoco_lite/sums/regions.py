@@ -105,7 +105,11 @@ class _Lift(torch.autograd.Function):
 
 
 def lifted_distances(anchors: Tensor, lifted: Tensor, centre: Tensor) -> Tensor:
-    """Squared distances of anchors (N, K, E) to lifted pixels (N, E + 2, P) -> (N, K, P); rounding can give -1e-6."""
+    """Squared distances of anchors (N, K, E) to lifted pixels (N, E + 2, P) -> (N, K, P); rounding can give -1e-6.
+
+    >>> lifted_distances(torch.tensor([[[0.0, 0.0]]]), *lift(torch.tensor([[[3.0], [4.0]]])))
+    tensor([[[25.]]])
+    """
     anchors = anchors - centre[:, None]
     ones = torch.ones_like(anchors[..., :1])
     return torch.bmm(torch.cat([-2 * anchors, anchors.square().sum(2, keepdim=True), ones], 2), lifted)
@@ -158,12 +162,3 @@ def consecutive(labels: Tensor) -> tuple[Tensor, int]:
     rank = inverse - first[:, None] + 1 - has_zero[:, None]
     labels = torch.where(labels > 0, rank, labels)
     return labels, int(labels.max().clamp_min(0))
-
-
-def squared_distances(anchors: Tensor, embeddings: Tensor) -> Tensor:
-    """Squared Euclidean distances of all anchors (N, K, E) to all pixels (N, E, P) -> (N, K, P), at least 0.
-
-    >>> squared_distances(torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[3.0], [4.0]]]))
-    tensor([[[25.]]])
-    """
-    return lifted_distances(anchors, *lift(embeddings)).clamp_min(0)

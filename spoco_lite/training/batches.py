@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from skimage.segmentation import relabel_sequential
 from torch import Tensor
 
 from ..augment import two_views
@@ -111,9 +112,7 @@ def renumbered(labels: np.ndarray) -> np.ndarray:
     >>> renumbered(np.array([[-1, 0, 7], [3, 7, 900]])).tolist()
     [[-1, 0, 2], [1, 2, 3]]
     """
-    values, inverse = np.unique(labels, return_inverse=True)
-    number = inverse.reshape(labels.shape) - np.searchsorted(values, 1) + 1
-    return np.where(labels > 0, number, labels)
+    return np.where(labels > 0, relabel_sequential(np.maximum(labels, 0))[0], labels)
 
 
 def _shuffled(seed: int, epoch: int, n: int) -> np.ndarray:
