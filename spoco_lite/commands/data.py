@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; files that are complete are kept, and the same command goes on with the others", file=sys.stderr)
+        print("\nstopped; complete files are kept, and the same command goes on with the others", file=sys.stderr)
         return 130
 
 

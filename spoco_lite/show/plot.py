@@ -121,8 +121,8 @@ def embedding_rgb(embedding: Any, basis: Any = None) -> np.ndarray:
         if array.ndim < 2 or array.size == 0 or len(array) != len(embedding):
             raise ValueError(f"{name}: expected ({len(embedding)}, *S), not empty, found shape {array.shape}")
     reference = basis.reshape(len(basis), -1).T.astype(np.float64)
-    # This solver fixes the arbitrary sign of a component, so that colours reproduce. It wants some points: the mean, added
-    # a few times, changes no component.
+    # This solver fixes the arbitrary sign of a component, so that colours reproduce. It wants a few points: the mean,
+    # added to them, changes no component.
     components = PCA(min(3, len(embedding)), svd_solver="covariance_eigh")
     with np.errstate(invalid="ignore"):  # shares of the variance, where there is none
         components.fit(np.vstack([reference, *[reference.mean(0)] * 3]))
