@@ -99,6 +99,7 @@ def test_options_for_every_field():
         consistency=0.5,
         unlabeled_push=0.5,
         foreground=0.5,
+        loss_stride=2,
         loss_options={"anchor": "pixel", "coverage": 0.5},
         batch=2,
         steps=10,

@@ -20,7 +20,9 @@ from spoco_lite.objective import LossTerms, SpocoLoss
 from spoco_lite.results.runs import load_model
 from spoco_lite.training import batches, validation
 from spoco_lite.training import loop as train
+from spoco_lite.training.batches import Batch
 from spoco_lite.training.diagnostics import Diagnostics
+from spoco_lite.training.learner import Learner
 from spoco_lite.training.loop import Config, Training
 
 TINY = Config(
@@ -505,3 +507,20 @@ def test_an_option_of_the_loss_reaches_it_and_adam_takes_the_place_of_adamw(tmp_
 def test_an_option_that_the_loss_does_not_have_is_named(tmp_path, name):
     with pytest.raises(ValueError, match=f"loss_options: found {name}"):
         Training(dataclasses.replace(TINY, loss_options={name: 1}), tmp_path)
+
+
+def test_the_loss_of_a_stride_looks_at_a_lattice_that_moves():
+    """Each pixel gets its turn, and one batch's terms are those of the lattice's pixels alone."""
+    config = Config(size=16, batch=1, widths=(4,), loss_stride=2, consistency=0.0)
+    learner = Learner(config, max_objects=2)
+    seen = torch.zeros(16, 16)
+    for learner.step in range(40):
+        seen[learner.lattice()] += 1
+    assert seen.min() > 0 and seen.sum() == 40 * 64
+    learner.step = 0
+    labels = torch.randint(-1, 3, (1, 16, 16), generator=torch.Generator().manual_seed(0))
+    batch = Batch(*torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0)), labels)
+    lattice = (..., *learner.lattice())
+    emb_f, emb_g, _ = learner.embed(batch)
+    expected = learner.loss(emb_f[lattice], emb_g[lattice], labels[lattice])
+    torch.testing.assert_close(learner.train_step(batch), LossTerms(*(t.detach() for t in expected)))

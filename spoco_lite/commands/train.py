@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from ..training.config import Config
 from ..training.loop import train
 
-SEVERAL = {"size": "+", "widths": "+", "zoom": "+", "scale": 2}  # how many numbers an option takes, where it is not one
+# How many numbers an option takes, where it is not one.
+SEVERAL = {"size": "+", "widths": "+", "zoom": "+", "scale": 2, "unit": "+"}
 PAIRS = {  # fields that hold several options of something else
     "data_options": ("--data-option", "of the data set's reader, such as path=leaves or background=0"),
     "loss_options": ("--loss-option", "of SpocoLoss, such as anchor=pixel"),

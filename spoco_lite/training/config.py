@@ -57,6 +57,7 @@ class Config:
     consistency: float = 1.0
     unlabeled_push: float = 1.0
     foreground: float = 0.0  # weight; the network has a channel for it where it is above 0
+    loss_stride: int = 1  # the loss looks at every so manyth pixel along each axis
     loss_options: dict = field(default_factory=dict)  # any other argument of SpocoLoss
 
     # The optimiser.
@@ -80,7 +81,7 @@ class Config:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: found {getattr(self, name)!r}; give one of {', '.join(known)}")
-        for name in ("steps", "batch", "log_every", "validate_every"):
+        for name in ("steps", "batch", "loss_stride", "log_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: found {getattr(self, name)}; give 1 or more")
         if self.held_out < 0:

@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,6 +76,16 @@ class Learner:
         """Random numbers of this step, for the anchors."""
         return torch.Generator(self.device).manual_seed(seed_of(self.config.seed, self.step, self.rank))
 
+    def lattice(self) -> tuple[slice, ...]:
+        """The pixels that the loss of this step looks at: every ``loss_stride``-th along each axis, from a drawn one on.
+
+        >>> Learner(Config(widths=(4,), loss_stride=2), max_objects=1).lattice()
+        (slice(1, None, 2), slice(0, None, 2))
+        """
+        rng = np.random.default_rng(seed_of(self.config.seed, self.step, self.rank))
+        first = rng.integers(self.config.loss_stride, size=self.config.ndim).tolist()
+        return tuple(slice(f, None, self.config.loss_stride) for f in first)
+
     def train_step(self, batch: Batch) -> LossTerms:
         """Forward, backward, optimiser, momentum average. Nothing here waits for the device."""
         config = self.config
@@ -82,15 +93,18 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * schedule(self.step, config.steps, kind=config.schedule)
         emb_f, emb_g, logits = self.embed(batch)
-        terms = self.loss(emb_f, emb_g, batch.labels, logits=logits, generator=self.generator())
-        self.seen = emb_f.detach(), emb_g.detach(), batch.labels
+        lattice = (..., *self.lattice())
+        emb_f, emb_g, labels = emb_f[lattice], emb_g[lattice], batch.labels[lattice]
+        logits = None if logits is None else logits[lattice]
+        terms = self.loss(emb_f, emb_g, labels, logits=logits, generator=self.generator())
+        self.seen = emb_f.detach(), emb_g.detach(), labels
         self.optimizer.zero_grad()
         terms.total.backward()
         torch.nn.utils.clip_grad_norm_(self.pair.f.parameters(), config.clip_norm)
         self.optimizer.step()
         self.step += 1
         if logits is not None:
-            self.pair.f.calibrate(logits, batch.labels)
+            self.pair.f.calibrate(logits, labels)
         # An average over 1000 steps would remember the untrained network for long: it is short at first.
         self.pair.update(min(config.momentum, self.step / (self.step + 10)))
         return LossTerms(*(t.detach() for t in terms))
