@@ -77,7 +77,7 @@ class Learner:
         return torch.Generator(self.device).manual_seed(seed_of(self.config.seed, self.step, self.rank))
 
     def lattice(self) -> tuple[slice, ...]:
-        """The pixels that the loss of this step looks at: every ``loss_stride``-th along each axis, from a drawn one on.
+        """The pixels that the loss of this step looks at: every ``loss_stride``-th along each axis, the first drawn.
 
         >>> Learner(Config(widths=(4,), loss_stride=2), max_objects=1).lattice()
         (slice(1, None, 2), slice(0, None, 2))
