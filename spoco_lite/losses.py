@@ -92,21 +92,19 @@ def instance_loss(
     delta_var: float = 0.5,
     kernel_threshold: float = 0.5,
     reduction: str = "object",
-    denominator: str = "squared",
     anchor: str = "mean",
     generator: torch.Generator | None = None,
     regions: Regions | None = None,
 ) -> Tensor:
     """Soft masks, selected by one anchor per object, match the annotated masks: 1 - Dice.
 
+    ``Dice = 2 sum(pq) / (sum(p^2) + sum(q^2))`` (Milletari et al. 2016; the public code's).
+
     Parameters
     ----------
     reduction
         ``"object"`` averages the Dice of each object, as the equation reads; ``"pooled"`` is one Dice over the
         masks of all objects of an image, as the public code computes it: there large objects outweigh small ones.
-    denominator
-        ``"squared"``, ``2 sum(pq) / (sum(p^2) + sum(q^2))`` (Milletari et al. 2016; the public code's), or
-        ``"plain"``, ``2 sum(pq) / (sum(p) + sum(q))``.
     anchor
         ``"mean"``, the object's mean embedding (the public code's), or ``"pixel"``, one of its pixels drawn at
         random with the ``generator`` (as Wolny et al. 2022 draw it in their figure 2).
@@ -118,7 +116,7 @@ def instance_loss(
     tensor(0.)
     """
     r = regions or annotated_regions(embeddings, labels)
-    options = {"reduction": reduction, "denominator": denominator, "anchor": anchor, "generator": generator}
+    options = {"reduction": reduction, "anchor": anchor, "generator": generator}
     return run_terms(r, instance_term(r, delta_var=delta_var, kernel_threshold=kernel_threshold, **options))[0]
 
 
@@ -128,12 +126,11 @@ def instance_term(
     delta_var: float,
     kernel_threshold: float,
     reduction: str,
-    denominator: str,
     anchor: str,
     generator: torch.Generator | None,
 ) -> Term:
     """What :func:`instance_loss` computes, to be run along with other terms."""
-    check_choices(reduction=reduction, denominator=denominator, anchor=anchor)
+    check_choices(reduction=reduction, anchor=anchor)
     kernel = GaussianKernel(delta_var, kernel_threshold)
     anchors, sizes, present = r.means, r.sizes[:, 1:], r.present[:, 1:]
     if anchor == "pixel":
@@ -141,7 +138,7 @@ def instance_term(
         anchors = embeddings_at(r.lifted[:, :-2], pixels) + r.centre[:, None]
 
     def add(squared: Tensor, member: Tensor, unlabeled: Tensor) -> Tensor:
-        return kernel.overlap_and_mass(squared, member, denominator)
+        return kernel.overlap_and_mass(squared, member)
 
     def finish(sums: Tensor) -> Tensor:
         overlap, mass = sums[..., 1:] * present  # the background has no mask
@@ -194,7 +191,6 @@ def consistency_loss(
     *,
     delta_var: float = 0.5,
     kernel_threshold: float = 0.5,
-    denominator: str = "squared",
     anchors: Tensor | None = None,
     max_anchors: int = 20,
     coverage: float = 0.95,
@@ -211,8 +207,6 @@ def consistency_loss(
         ``(N, E, *S)``, embeddings of two views of the same images, aligned pixel by pixel.
     labels
         ``(N, *S)``; anchors are drawn where it is -1 (:func:`spoco_lite.selection.draw_anchors`).
-    denominator
-        of Dice, as in :func:`instance_loss`.
     anchors
         (N, A, D), integer coordinates of anchor pixels in the order of the axes, instead of drawn ones.
     max_anchors, coverage, generator
@@ -225,7 +219,6 @@ def consistency_loss(
     True
     """
     kernel = GaussianKernel(delta_var, kernel_threshold)
-    check_choices(denominator=denominator)
     if emb_f.shape != emb_g.shape:
         raise ValueError(f"emb_f and emb_g must have one shape, found {tuple(emb_f.shape)} and {tuple(emb_g.shape)}")
     check_batch(emb_f, labels)
@@ -242,7 +235,7 @@ def consistency_loss(
     def add(anchors_f: Tensor, anchors_g: Tensor, block_f: Tensor, block_g: Tensor) -> tuple[Tensor, Tensor]:
         in_g = kernel(lifted_distances(anchors_g, block_g, centre_g))
         squared = lifted_distances(anchors_f, block_f, centre_f)
-        return kernel.overlap_and_mass(squared, in_g, denominator), mass_of(in_g, denominator)
+        return kernel.overlap_and_mass(squared, in_g), mass_of(in_g)
 
     (overlap, mass_f), mass_g = sum_over_pixels(add, [anchors_f, anchors_g], [lifted_f, lifted_g], rows=pixels.shape[1])
     losses = (1 - 2 * overlap / (mass_f + mass_g).clamp_min(EPS)) * valid

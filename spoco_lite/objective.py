@@ -40,7 +40,7 @@ class SpocoLoss:
 
     Parameters
     ----------
-    delta_var, delta_dist, kernel_threshold, reduction, denominator, anchor, max_anchors, coverage
+    delta_var, delta_dist, kernel_threshold, reduction, anchor, max_anchors, coverage
         as in the terms.
     pull, push, regularizer, instance, unlabeled_push, consistency, foreground
         weights. With a ``foreground`` (not in the paper, so 0 by default) annotated background is no region of its own,
@@ -69,7 +69,6 @@ class SpocoLoss:
         delta_dist: float = 2.0,
         kernel_threshold: float = 0.5,
         reduction: str = "object",
-        denominator: str = "squared",
         anchor: str = "mean",
         max_anchors: int = 20,
         coverage: float = 0.95,
@@ -82,7 +81,7 @@ class SpocoLoss:
         foreground: float = 0.0,
         max_objects: int | None = None,
     ):
-        check_choices(reduction=reduction, denominator=denominator, anchor=anchor)
+        check_choices(reduction=reduction, anchor=anchor)
         GaussianKernel(delta_var, kernel_threshold)  # complains of values that make no kernel
         self.max_objects = max_objects
         self.weights = {
@@ -94,7 +93,7 @@ class SpocoLoss:
             "consistency": consistency,
             "foreground": foreground,
         }
-        masks = {"delta_var": delta_var, "kernel_threshold": kernel_threshold, "denominator": denominator}
+        masks = {"delta_var": delta_var, "kernel_threshold": kernel_threshold}
         self.options: dict[str, dict] = {
             "pull": {"delta_var": delta_var},
             "push": {"delta_dist": delta_dist},

@@ -42,12 +42,12 @@ class GaussianKernel:
         # Rounding can make a distance of 0 a little negative.
         return squared_distance.clamp(0, 30 / self.rate).mul(-self.rate).exp()
 
-    def overlap_and_mass(self, squared: Tensor, target: Tensor, denominator: str = "squared") -> Tensor:
-        """Of the masks p = phi(squared), with targets q: sums over the pixels of p q, and of p^2 (or of p, if "plain").
+    def overlap_and_mass(self, squared: Tensor, target: Tensor) -> Tensor:
+        """Of the masks p = phi(squared), with targets q: sums over the pixels of p q, and of p^2.
 
         ``squared`` and ``target`` are (N, K, P); no gradient flows into the target. Returns (2, N, K).
         """
-        return _OverlapAndMass.apply(squared, target, self, denominator)
+        return _OverlapAndMass.apply(squared, target, self)
 
 
 class _OverlapAndMass(torch.autograd.Function):
@@ -57,31 +57,22 @@ class _OverlapAndMass(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, squared: Tensor, target: Tensor, kernel: GaussianKernel, denominator: str) -> Tensor:
+    def forward(ctx, squared: Tensor, target: Tensor, kernel: GaussianKernel) -> Tensor:
         masks = kernel(squared)
         ctx.save_for_backward(masks, target)
-        ctx.rate, ctx.denominator = kernel.rate, denominator
-        return torch.stack([_dot(masks, target), mass_of(masks, denominator)])
+        ctx.rate = kernel.rate
+        return torch.stack([(masks * target).sum(2), mass_of(masks)])
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         masks, target = ctx.saved_tensors
         a, b = -ctx.rate * gradient[..., None]
-        if ctx.denominator == "squared":
-            slope = (target * a).addcmul_(masks, 2 * b)
-        else:
-            slope = target * a + b
-        return slope.mul_(masks), None, None, None
+        return (target * a).addcmul_(masks, 2 * b).mul_(masks), None, None
 
 
-def _dot(p: Tensor, q: Tensor) -> Tensor:
-    """Sums over the pixels of p q: (N, K, P), (N, K, P) -> (N, K)."""
-    return (p * q).sum(2)
-
-
-def mass_of(masks: Tensor, denominator: str) -> Tensor:
-    """What masks (N, K, P) add to the denominator of Dice: the sums (N, K) of their squares, or plainly of them."""
-    return _dot(masks, masks) if denominator == "squared" else masks.sum(2)
+def mass_of(masks: Tensor) -> Tensor:
+    """What masks (N, K, P) add to the denominator of Dice: the sums (N, K) of their squares."""
+    return masks.square().sum(2)
 
 
 def soft_masks(embeddings: Tensor, anchors: Tensor, kernel: GaussianKernel) -> Tensor:

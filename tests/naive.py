@@ -46,9 +46,8 @@ def phi(e, anchor, delta_var, threshold):
     return torch.exp(-((e - anchor) ** 2).sum() / two_sigma_squared)
 
 
-def dice(p, q, denominator="squared"):
-    power = {"squared": 2, "plain": 1}[denominator]
-    return 2 * sum(a * b for a, b in zip(p, q)) / (sum(a**power for a in p) + sum(b**power for b in q))
+def dice(p, q):
+    return 2 * sum(a * b for a, b in zip(p, q)) / (sum(a**2 for a in p) + sum(b**2 for b in q))
 
 
 def pull(embeddings, labels, *, delta_var):
@@ -82,7 +81,6 @@ def instance(
     delta_var,
     kernel_threshold,
     reduction="object",
-    denominator="squared",
     anchors=None,
 ):
     """anchors: a dictionary from objects to pixel coordinates for each image, instead of the objects' means."""
@@ -96,7 +94,7 @@ def instance(
         true = [(y == k).flatten().to(e.dtype).tolist() for k in objects(y)]
         if reduction == "pooled":
             soft, true = ([sum(soft, [])], [sum(true, [])]) if soft else ([], [])
-        return mean([1 - dice(p, q, denominator) for p, q in zip(soft, true)], e)
+        return mean([1 - dice(p, q) for p, q in zip(soft, true)], e)
 
     return mean_over_images(image, embeddings, labels)
 
@@ -113,7 +111,7 @@ def unlabeled_push(embeddings, labels, *, delta_dist):
     return mean_over_images(image, embeddings, labels)
 
 
-def consistency(emb_f, emb_g, anchors, *, delta_var, kernel_threshold, denominator="squared"):
+def consistency(emb_f, emb_g, anchors, *, delta_var, kernel_threshold):
     """anchors: one list of pixel coordinates for each image."""
 
     def image(f, g, places):
@@ -123,7 +121,7 @@ def consistency(emb_f, emb_g, anchors, *, delta_var, kernel_threshold, denominat
             anchor = e[(slice(None), *place)]
             return [phi(x, anchor, delta_var, kernel_threshold) for x in pixels_of(e, everywhere)]
 
-        return mean([1 - dice(mask(f, p), mask(g.detach(), p), denominator) for p in places], f)
+        return mean([1 - dice(mask(f, p), mask(g.detach(), p)) for p in places], f)
 
     return mean([image(f, g, places) for f, g, places in zip(emb_f, emb_g, anchors)], emb_f)
 

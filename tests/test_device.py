@@ -17,7 +17,7 @@ from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
 OPTIONS = [
     {},
-    {"reduction": "pooled", "denominator": "plain"},
+    {"reduction": "pooled"},
     {"anchor": "pixel"},
     {"max_anchors": 3, "coverage": 1.0},
 ]

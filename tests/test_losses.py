@@ -20,7 +20,6 @@ TERMS = {  # the module's function, its twin, options
     "regularizer": (losses.regularizer_loss, naive.regularizer, {}),
     "instance": (losses.instance_loss, naive.instance, KERNEL),
     "instance_pooled": (losses.instance_loss, naive.instance, KERNEL | {"reduction": "pooled"}),
-    "instance_plain": (losses.instance_loss, naive.instance, KERNEL | {"denominator": "plain"}),
     "instance_wide": (losses.instance_loss, naive.instance, {"delta_var": 1.5, "kernel_threshold": 0.9}),
     "unlabeled_push": (losses.unlabeled_push_loss, naive.unlabeled_push, {"delta_dist": 2.0}),
 }
@@ -89,18 +88,16 @@ def test_twin_on_generated_batches(term, batch):
     agree(function(*batch, **options), twin(*batch, **options), batch[0])
 
 
-@pytest.mark.parametrize("denominator", ["squared", "plain"])
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(batch=batches(), data=st.data())
-def test_consistency_twin_on_generated_batches(denominator, batch, data):
+def test_consistency_twin_on_generated_batches(batch, data):
     emb_f, size = batch[0], batch[1].shape[1:]
     emb_g = emb_f.detach() + 0.3 * embed(*emb_f.shape[:2], size, seed=1)
     place = st.tuples(*(st.integers(0, s - 1) for s in size))
     count = data.draw(st.integers(1, 4))
     anchors = [data.draw(st.lists(place, min_size=count, max_size=count)) for _ in emb_f]
-    options = KERNEL | {"denominator": denominator}
-    ours = losses.consistency_loss(*(emb_f, emb_g, batch[1]), anchors=torch.tensor(anchors), **options)
-    agree(ours, naive.consistency(emb_f, emb_g, anchors, **options), emb_f)
+    ours = losses.consistency_loss(*(emb_f, emb_g, batch[1]), anchors=torch.tensor(anchors), **KERNEL)
+    agree(ours, naive.consistency(emb_f, emb_g, anchors, **KERNEL), emb_f)
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
@@ -123,7 +120,7 @@ def test_blocks_of_pixels_change_nothing(batch):
     """Cut into blocks of very few pixels, all terms and all gradients stay what they are in one piece."""
     embeddings, labels = batch
     weights = dict(zip(WEIGHTS, (1.0, 2.0, 3.0, 5.0, 7.0, 11.0)))  # a term that went astray would not cancel
-    for options in ({}, {"anchor": "pixel", "denominator": "plain", "reduction": "pooled"}):
+    for options in ({}, {"anchor": "pixel", "reduction": "pooled"}):
         loss, found = SpocoLoss(**weights, **options), []
         for entries in (8, 1 << 20):
             with pytest.MonkeyPatch.context() as patch:
@@ -499,7 +496,7 @@ def test_consistency_refuses(change, message):
 
 
 @pytest.mark.parametrize("make", [SpocoLoss, partial(losses.instance_loss, *GOOD)], ids=["SpocoLoss", "function"])
-@pytest.mark.parametrize("option", ["reduction", "denominator", "anchor"])
+@pytest.mark.parametrize("option", ["reduction", "anchor"])
 def test_unknown_choice(make, option):
     with pytest.raises(ValueError, match=f"{option}: found 'sum'; give one of"):
         make(**{option: "sum"})

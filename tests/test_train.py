@@ -495,12 +495,11 @@ def test_a_compiled_network_trains_alike(tmp_path, monkeypatch):
         torch.testing.assert_close(compiled.pair.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_an_option_of_the_loss_reaches_it_and_adam_takes_the_place_of_adamw(tmp_path):
-    config = dataclasses.replace(TINY, loss_options={"anchor": "pixel", "regularizer": 0.5}, optimizer="adam")
+def test_an_option_of_the_loss_reaches_it(tmp_path):
+    config = dataclasses.replace(TINY, loss_options={"anchor": "pixel", "regularizer": 0.5})
     training = Training(config, tmp_path, device="cpu")
     assert training.loss.options["instance"]["anchor"] == "pixel"
     assert training.loss.weights["regularizer"] == 0.5
-    assert type(training.optimizer) is torch.optim.Adam
 
 
 @pytest.mark.parametrize("name", ["anchors", "delta_var", "max_objects"])

@@ -1,32 +1,26 @@
 """``python -m spoco_lite sweep``: train many runs, what is missing and not what is recorded."""
 
 import argparse
-import dataclasses
 
-from ..training.config import Config
 from ..training.sweep import grid, kept_score, minutes, sweep
-from .train import add_config_arguments, config_from, field_type
+from .train import add_config_arguments, config_from
 
 VARIED = ("fraction", "seed", "annotate", "number", "background")  # options that take several values
 
 
 def add_arguments(commands: argparse._SubParsersAction) -> None:
     """Add ``sweep`` to the command line."""
-    parser = commands.add_parser("sweep", help="train many runs: what is missing, not what is recorded")
+    parser = commands.add_parser(
+        "sweep",
+        usage="%(prog)s [options] folder",
+        help="train many runs: what is missing, not what is recorded",
+        description="Train a run for each combination of the values given: what is missing, not what is recorded.",
+    )
     parser.add_argument("folder", help="where the runs are kept, for example runs")
     parser.add_argument("--devices", nargs="+", help="such as cuda:0 cuda:1; default: all GPUs, or the CPU")
     parser.add_argument("--at-once", type=int, default=1, help="runs that share a device; default: 1")
     parser.add_argument("--evaluate", action="store_true", help="score each run when it is trained")
-    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
-    for name in VARIED:
-        parser.add_argument(
-            f"--{name}",
-            nargs="+",
-            type=field_type(name),
-            default=[defaults[name]],
-            help=f"one value or several, in all combinations; default: {defaults[name]}",
-        )
-    add_config_arguments(parser, without=VARIED)
+    add_config_arguments(parser, several=VARIED)
 
 
 def run(parsed: argparse.Namespace) -> int:

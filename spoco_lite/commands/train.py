@@ -3,61 +3,71 @@
 import argparse
 import dataclasses
 import json
+import types
+import typing
 from collections.abc import Iterable
 
 from ..training.config import Config
 from ..training.loop import train
 
-# How many numbers an option takes, where it is not one.
-SEVERAL = {"size": "+", "widths": "+", "zoom": "+", "scale": 2, "unit": "+"}
-PAIRS = {  # fields that hold several options of something else
-    "data_options": ("--data-option", "of the data set's reader, such as path=leaves or background=0"),
-    "loss_options": ("--loss-option", "of SpocoLoss, such as anchor=pixel"),
-    "decoder": ("--decoder", "of the decoder in validation, such as min_size=20"),
-}
+PAIRS = {"data_options": "--data-option", "loss_options": "--loss-option", "decoder": "--decoder"}  # of dictionaries
+METAVARS = {int: "N", float: "X", str: "WORD"}
 
 
 def add_arguments(commands) -> None:
-    parser = commands.add_parser("train", help="train a run, or go on with one that was stopped")
+    parser = commands.add_parser(
+        "train",
+        usage="%(prog)s [options] folder",
+        help="train a run, or go on with one that was stopped",
+        description="Train a run, or go on with one that was stopped: the same command does both.",
+    )
     parser.add_argument("folder", help="where the run is kept, for example runs/cvppp-10")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: cuda if there is one, else cpu")
     parser.add_argument("--compiled", action="store_true", help="run the network through torch.compile")
     add_config_arguments(parser)
 
 
-def add_config_arguments(parser: argparse.ArgumentParser, *, without: Iterable[str] = ()) -> None:
-    """An option for each field of :class:`Config`, but for those named."""
+def add_config_arguments(parser: argparse.ArgumentParser, *, several: Iterable[str] = ()) -> None:
+    """An option for each field of :class:`Config`, in its groups; those named take ``several`` values, in a list."""
+    groups = {}
     for field in dataclasses.fields(Config):
-        if field.name in without:
-            continue
-        if field.name in PAIRS:
-            option, help = PAIRS[field.name]
-            parser.add_argument(
-                option,
-                dest=field.name,
-                action="append",
-                type=key_and_value,
-                default=[],
-                metavar="KEY=VALUE",
-                help=f"{help}; may be given several times",
-            )
-            continue
-        kind = {"type": field_type(field.name), "nargs": SEVERAL.get(field.name)}
-        if field.type is bool:
-            kind = {"action": argparse.BooleanOptionalAction}
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}", default=field.default, help=f"default: {field.default}", **kind
-        )
+        name = field.metadata["group"]
+        if name not in groups:
+            groups[name] = parser.add_argument_group(name)
+        if field.name in several:
+            words = option_of(field) | {"nargs": "+", "default": [field.default]}
+            words["help"] += "; one value or several"
+        else:
+            words = option_of(field)
+        groups[name].add_argument(PAIRS.get(field.name, f"--{field.name.replace('_', '-')}"), **words)
 
 
-def field_type(name: str) -> type:
-    """The type of one number or word of a field.
+def option_of(field: dataclasses.Field) -> dict:
+    """The keywords of ``add_argument`` for a field of :class:`Config`, from its type and what it says of itself.
 
-    >>> field_type("steps"), field_type("scale"), field_type("dataset")
-    (<class 'int'>, <class 'float'>, <class 'str'>)
+    >>> steps, scale = (next(f for f in dataclasses.fields(Config) if f.name == n) for n in ("steps", "scale"))
+    >>> option_of(steps)
+    {'help': 'steps of the whole training; default: 1000', 'default': 1000, 'type': <class 'int'>, 'metavar': 'N'}
+    >>> option_of(scale)["nargs"], option_of(scale)["type"]
+    (2, <class 'float'>)
     """
-    kinds = {"number": int, "size": int, "widths": int, "zoom": float, "scale": float, "unit": float}
-    return kinds.get(name) or next(f.type for f in dataclasses.fields(Config) if f.name == name)
+    about = field.metadata["about"].replace("%", "%%")
+    if field.name in PAIRS:
+        several = {"dest": field.name, "action": "append", "type": key_and_value, "metavar": "KEY=VALUE", "default": []}
+        return {"help": f"{about}; may be given several times", **several}
+    shown = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    words = {"help": about if shown is None else f"{about}; default: {shown}", "default": field.default}
+    if field.type is bool:
+        return words | {"action": argparse.BooleanOptionalAction}
+    union = isinstance(field.type, types.UnionType)
+    for kind in typing.get_args(field.type) if union else [field.type]:
+        if typing.get_origin(kind) is tuple:
+            first, *rest = typing.get_args(kind)
+            words |= {"type": first, "nargs": "+" if rest == [...] else 1 + len(rest)}
+        elif kind is not type(None):
+            words["type"] = kind
+    choices = field.metadata["choices"]
+    return words | ({"choices": choices} if choices else {"metavar": METAVARS[words["type"]]})
 
 
 def config_from(given: dict) -> Config:
@@ -84,7 +94,7 @@ def options_of(config: Config) -> list[str]:
             continue
         if field.name in PAIRS:
             pairs = ((key, v if isinstance(v, str) else json.dumps(v)) for key, v in value.items())
-            words += [word for key, v in pairs for word in (PAIRS[field.name][0], f"{key}={v}")]
+            words += [word for key, v in pairs for word in (PAIRS[field.name], f"{key}={v}")]
         elif field.type is bool:
             words.append(option if value else option.replace("--", "--no-", 1))
         else:

@@ -13,7 +13,6 @@ from .regions import Regions, lifted_distances, membership
 EPS = 1e-6  # keeps the Dice of two empty masks, and the slope of a distance of 0, finite
 CHOICES = {
     "reduction": ("object", "pooled"),
-    "denominator": ("squared", "plain"),
     "anchor": ("mean", "pixel"),
 }
 

@@ -1,14 +1,34 @@
-"""Everything that decides a run, in one dataclass."""
+"""Everything that decides a run, in one dataclass; what each field is stands with it, and ``train --help`` says it."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 
-CHOICES = {
-    "background": ("none", "all", "strokes"),
-    "norm": ("batch", "group"),
-    "optimizer": ("adamw", "adam"),
-    "schedule": ("cosine", "one-cycle"),
-}
+from ..augment import PHOTOMETRY, SYMMETRIES
+from ..data.annotation import BACKGROUND, HOW
+
+
+def option(group: str, default, about: str, *, choices=()):
+    """A field of :class:`Config`: its default (or what makes it), what it is about, in which unit, and its choices.
+
+    >>> dict(option("speed", 5, "in pixels a step").metadata)
+    {'group': 'speed', 'about': 'in pixels a step', 'choices': ()}
+    """
+    given = {"default_factory": default} if callable(default) else {"default": default}
+    return field(**given, metadata={"group": group, "about": about, "choices": tuple(choices)})
+
+
+_data, _views, _network, _loss, _optimiser, _watch = (
+    functools.partial(option, group)
+    for group in (
+        "the data, and what of it is annotated",
+        "the views",
+        "the network and its momentum average",
+        "the loss",
+        "the optimiser",
+        "how often the run looks at itself",
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,66 +42,80 @@ class Config:
     (3, 4)
     """
 
-    # The data, and what of it is annotated (data.load, data.annotation.plan_annotation).
-    dataset: str = "rosettes"
-    data_options: dict = field(default_factory=dict)  # of the data set's reader, such as {"path": ...}
-    annotate: str = "per image"
-    fraction: float = 1.0
-    number: int | None = None  # of objects or images, instead of the fraction
-    background: str = "none"  # "all" makes the annotation dense
-    held_out: int = 4  # the last images of the training split: not trained on, they choose the weights kept
-    seed: int = 0
+    dataset: str = _data("rosettes", "name of the data set; `data list` shows all")
+    data_options: dict = _data(dict, "of the data set's reader, such as path=leaves or background=0")
+    annotate: str = _data(
+        "per image", "annotate a share of the objects of each image, of the set, or whole images", choices=HOW
+    )
+    fraction: float = _data(1.0, "share of the objects (or images) that is annotated, above 0, at most 1")
+    number: int | None = _data(None, "objects that are annotated, instead of the fraction")
+    background: str = _data(
+        "none", "what of the background is annotated; `all` makes the annotation dense", choices=BACKGROUND
+    )
+    held_out: int = _data(4, "images at the end of the training split that only choose which weights are kept")
+    seed: int = _data(0, "of all that is random")
 
-    # The views (augment.two_views).
-    size: int | tuple[int, ...] = 256  # in pixels; one number: a square; three: a volume, and a 3D network
-    crop: bool = False  # views are windows of images in their own resolution; else of images brought to `size`
-    zoom: tuple[float, ...] | None = None  # with crop: images are first brought to this share of their own size,
-    # along each axis; prediction does the same. So a window shows more of a volume. None leaves them as they are.
-    scale: tuple[float, float] | None = None  # None: 70 to 100% of the image's area; in crops 0.8 to 1.25
-    symmetry: str = "plane"
-    photometry: str = "colour"
+    size: int | tuple[int, ...] = _views(
+        256, "pixels: one number for a square; three, z y x, for a volume and a 3D network"
+    )
+    crop: bool = _views(
+        False, "views are windows of images in their own resolution; else of images brought to the size"
+    )
+    zoom: tuple[float, ...] | None = _views(
+        None, "with crop: share of its own size, for each axis, to which an image is brought first; also in prediction"
+    )
+    scale: tuple[float, float] | None = _views(
+        None,
+        "least and most pixels of the image for one of the view, along an axis; by default 1.05 1.25, which is 70 to "
+        "100% of the area, and with crop 0.8 1.25",
+    )
+    symmetry: str = _views(
+        "plane",
+        "how views are mirrored and turned: in the plane, in all axes, or from left to right only",
+        choices=SYMMETRIES,
+    )
+    photometry: str = _views("colour", "how light and noise are changed", choices=PHOTOMETRY)
 
-    # The network and its momentum average (unet).
-    in_channels: int = 3
-    embedding_dim: int = 16
-    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
-    norm: str = "batch"
-    unit: tuple[float, ...] | None = None  # pixels for one unit of the embedding, for each axis; None adds no places
-    momentum: float = 0.999
+    in_channels: int = _network(3, "channels of the images")
+    embedding_dim: int = _network(16, "numbers in an embedding")
+    widths: tuple[int, ...] = _network((16, 32, 64, 128, 256), "channels of each level of the U-Net, the finest first")
+    norm: str = _network(
+        "batch", "normalisation: by the batch, or within an image in groups of channels", choices=("batch", "group")
+    )
+    unit: tuple[float, ...] | None = _network(
+        None, "pixels for one unit of the embedding, for each axis: adds places; by default there are none"
+    )
+    momentum: float = _network(0.999, "how much of itself the average keeps in a step, 0 to 1")
 
-    # The loss (objective.SpocoLoss).
-    delta_var: float = 0.5
-    delta_dist: float = 2.0
-    kernel_threshold: float = 0.5
-    max_anchors: int = 20
-    consistency: float = 1.0
-    unlabeled_push: float = 1.0
-    foreground: float = 0.0  # weight; the network has a channel for it where it is above 0
-    loss_stride: int = 1  # the loss looks at every so manyth pixel along each axis
-    loss_options: dict = field(default_factory=dict)  # any other argument of SpocoLoss
+    delta_var: float = _loss(0.5, "how far from its object's mean a pixel may be, in units of the embedding")
+    delta_dist: float = _loss(2.0, "half the distance that means keep, in units of the embedding")
+    kernel_threshold: float = _loss(0.5, "value of a soft mask at delta_var, between 0 and 1")
+    max_anchors: int = _loss(20, "most anchors of the consistency in an image")
+    consistency: float = _loss(1.0, "weight of the consistency of f and g")
+    unlabeled_push: float = _loss(1.0, "weight of the push from unlabelled pixels")
+    foreground: float = _loss(0.0, "weight of the foreground; above 0 the network has a channel for it")
+    loss_stride: int = _loss(1, "along each axis the loss looks at every so manyth pixel")
+    loss_options: dict = _loss(dict, "any other argument of SpocoLoss, such as anchor=pixel")
 
-    # The optimiser.
-    batch: int = 4  # images of a step, over all processes
-    steps: int = 1000
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
-    learning_rate: float = 2e-3  # ten times the public code's: few steps, one cycle with warm-up
-    weight_decay: float = 1e-4
-    clip_norm: float = 10.0
+    batch: int = _optimiser(4, "images of a step, over all processes")
+    steps: int = _optimiser(1000, "steps of the whole training")
+    learning_rate: float = _optimiser(2e-3, "highest rate of AdamW")  # ten times the public code's: few steps, warm-up
+    weight_decay: float = _optimiser(1e-4, "of AdamW")
+    clip_norm: float = _optimiser(10.0, "longest gradient, over all weights")
 
-    # How often the run looks at itself, in steps.
-    log_every: int = 50
-    validate_every: int = 500
-    decoder: dict = field(default_factory=dict)  # of the validation (validation.validate): what is not as by default
+    log_every: int = _watch(50, "steps between two entries of the learning curve")
+    validate_every: int = _watch(500, "steps between two validations on the images held out")
+    decoder: dict = _watch(dict, "of the validation, what is not as by default, such as min_size=20")
 
     def __post_init__(self):
         for name in ("size", "zoom", "scale", "widths", "unit"):  # lists, where they come from a JSON file
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: found {getattr(self, name)!r}; give one of {', '.join(known)}")
-        for name in ("steps", "batch", "loss_stride", "log_every", "validate_every"):
+        for one in dataclasses.fields(self):
+            known, value = one.metadata["choices"], getattr(self, one.name)
+            if known and value not in known:
+                raise ValueError(f"{one.name}: found {value!r}; give one of {', '.join(known)}")
+        for name in ("steps", "batch", "log_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: found {getattr(self, name)}; give 1 or more")
         if self.held_out < 0:

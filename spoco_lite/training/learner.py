@@ -16,7 +16,6 @@ from .schedule import schedule
 
 # The fields of the configuration that are arguments of the loss.
 OF_LOSS = ("delta_var", "delta_dist", "kernel_threshold", "max_anchors", "consistency", "unlabeled_push", "foreground")
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
 class Learner:
@@ -53,7 +52,7 @@ class Learner:
         if unknown:
             raise ValueError(f"loss_options: found {', '.join(sorted(unknown))}; SpocoLoss lists what there is")
         self.loss = SpocoLoss(**options, max_objects=max_objects, **config.loss_options)
-        self.optimizer = OPTIMIZERS[config.optimizer](
+        self.optimizer = torch.optim.AdamW(
             self.pair.f.parameters(),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
@@ -91,7 +90,7 @@ class Learner:
         config = self.config
         self.pair.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(self.step, config.steps, kind=config.schedule)
+            group["lr"] = config.learning_rate * schedule(self.step, config.steps)
         emb_f, emb_g, logits = self.embed(batch)
         lattice = (..., *self.lattice())
         emb_f, emb_g, labels = emb_f[lattice], emb_g[lattice], batch.labels[lattice]
