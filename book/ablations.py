@@ -28,6 +28,7 @@ from spoco_lite.training.config import Config
 from spoco_lite.training.sweep import sweep
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "ablations"
+WAYS = WHOLE_IMAGE, WITH_MASK
 STEPS = 700
 # Validated once, at the end: all variants are compared with the weights of the last step.
 BASE = Config(dataset="cvppp", fraction=0.1, held_out=16, size=160, batch=4, steps=STEPS, validate_every=STEPS, seed=0)
@@ -63,6 +64,7 @@ class Mirrored(nn.Module):
     def __init__(self, net: nn.Module, axes: list[tuple[int, ...]]):
         super().__init__()
         self.net, self.axes = net, axes
+        self.split = getattr(net, "split", None)  # embeddings and logits of what the network gives
 
     def forward(self, images: Tensor) -> Tensor:
         found = [self.net(images.flip(axes)).flip(axes) for axes in self.axes]
@@ -128,7 +130,7 @@ def make(row: Training | AtTest, base: Config, scratch: Path) -> dict:
     split = data.load(base.dataset, "train", **base.data_options)
     samples = [split[i] for i, name in enumerate(split.names) if name in record["held_out"]]
     entry["scores"] = {}
-    for way in (WHOLE_IMAGE, WITH_MASK):
+    for way in WAYS:
         decoder = DEFAULTS[way] | changes
         if not decoder["consistent"]:
             decoder.pop("iou_threshold", None)
@@ -155,7 +157,7 @@ def ablate(plan: list[Training | AtTest], base: Config, scratch: Path, path: Pat
 
     Raises ValueError if the rows in ``path`` are those of another base.
     """
-    fresh = {"base": dataclasses.asdict(base), "decoders": DEFAULTS, "rows": []}
+    fresh = {"base": dataclasses.asdict(base), "decoders": {way: DEFAULTS[way] for way in WAYS}, "rows": []}
     fresh = json.loads(json.dumps(fresh))  # lists for tuples, as in the file
     record = json.loads(path.read_text()) if path.is_file() else fresh
     for name in ("base", "decoders"):

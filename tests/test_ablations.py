@@ -37,7 +37,7 @@ def row(topic, change, whole, inside, *, at_test=False, minutes=5):
 
 RECORD = {
     "base": dataclasses.asdict(TINY),
-    "decoders": DEFAULTS,
+    "decoders": {way: DEFAULTS[way] for way in ablations.WAYS},
     "rows": [
         row("Base", "nothing", (0.5, 0.6), (0.7, 0.8)),
         row("Loss", "none", (0.8, 0.92), (0.69, 0.81)),
