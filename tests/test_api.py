@@ -44,6 +44,7 @@ INNER = {
     "losses": {"pull_term", "instance_term", "unlabeled_push_term"},
     "sums.regions": {"lifted_distances", "membership", "full_precision", "check_batch", "consecutive"},
     "sums.points": None,  # what clusterers are made of
+    "training.config": {"option"},
     "training.batches": {"Batch", "check_sample", "renumbered", "seed_of"},
     "training.sweep": {"kept_score", "minutes"},
     "data.writing": None,
