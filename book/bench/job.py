@@ -21,12 +21,13 @@ from rows import BASES, ROWS, Row
 from spoco_lite import data
 from spoco_lite.augment import two_views
 from spoco_lite.data import Sample, resize
+from spoco_lite.data.writing import write_json
 from spoco_lite.losses import consistency_loss
 from spoco_lite.metrics import evaluate
 from spoco_lite.objective import LossTerms
 from spoco_lite.prediction.decoders import DEFAULTS, Decoding, way_of
 from spoco_lite.prediction.image import resize_labels
-from spoco_lite.results.runs import load_model, load_run, prediction_size, provenance, save_weights, write_json
+from spoco_lite.results.runs import load_model, load_run, prediction_size, provenance, save_weights
 from spoco_lite.selection import draw_anchors
 from spoco_lite.training.config import Config
 from spoco_lite.training.loop import Training
