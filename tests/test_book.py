@@ -67,6 +67,39 @@ def notebook_problems(path: Path) -> list[str]:
             problems.append(f"{where}: not executed")
         if any(output["output_type"] == "error" for output in cell["outputs"]):
             problems.append(f"{where}: ended in an error")
+    return problems + ignored_problems(path.name, cells) + folding_problems(path.name, cells)
+
+
+def tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def ignored_problems(name: str, cells: list[dict]) -> list[str]:
+    """A cell whose output is not compared says why in its metadata, and which assertion stands for it."""
+    asserts = re.findall(r"^ *assert (.*)", "\n".join("".join(cell["source"]) for cell in cells), re.MULTILINE)
+    problems = []
+    for number, cell in enumerate(cells, start=1):
+        said = cell["metadata"].get("ignored", {})
+        where = f"{name}, code cell {number}"
+        if ("nbval-ignore-output" in tags(cell)) != bool(said):
+            problems.append(f"{where}: the tag nbval-ignore-output and the metadata `ignored` come together")
+        elif said and not (said.get("because") and said.get("asserted")):
+            problems.append(f"{where}: `ignored` needs `because`, a reason, and `asserted`, what holds nevertheless")
+        elif said and not any(line.startswith(said["asserted"]) for line in asserts):
+            problems.append(f"{where}: no cell asserts {said['asserted']!r}")
+    return problems
+
+
+def folding_problems(name: str, cells: list[dict]) -> list[str]:
+    """Code that is no method, that is imports and pure drawing, is folded on the page."""
+    problems = []
+    parameters = next((k for k, cell in enumerate(cells) if "parameters" in tags(cell)), 0)
+    for number, cell in enumerate(cells, start=1):
+        kinds = [set(output.get("data", {"text": ""})) for output in cell["outputs"]]
+        draws = bool(kinds) and all(kind & {"image/png", "image/jpeg"} for kind in kinds)
+        if (number <= parameters or draws) and not {"hide-input", "hide-cell"} & set(tags(cell)):
+            what = "only draws" if draws else "comes before the parameters"
+            problems.append(f"{name}, code cell {number}: {what}; give it the tag hide-input")
     return problems
 
 
@@ -184,9 +217,12 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def notebook(path: Path, source: str = "1 + 1", *, executed: bool = True, outputs: tuple = ()) -> Path:
+def notebook(
+    path: Path, source: str = "1 + 1", *, executed: bool = True, outputs: tuple = (), metadata: dict | None = None
+) -> Path:
     count = 1 if executed else None
     cell = {"cell_type": "code", "source": source, "execution_count": count, "outputs": list(outputs)}
+    cell["metadata"] = metadata or {}
     return write(path, json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
 
 
@@ -219,6 +255,9 @@ def test_navigation_problems_finds_lost_pages(tmp_path):
 
 
 ERROR = {"output_type": "error", "ename": "ValueError", "evalue": "", "traceback": []}
+PICTURE = {"output_type": "display_data", "data": {"image/png": "", "text/plain": "<Figure>"}, "metadata": {}}
+TEXT = {"output_type": "stream", "name": "stdout", "text": "a"}
+IGNORED = {"tags": ["nbval-ignore-output"], "ignored": {"because": "it is a training", "asserted": "score > 0.8"}}
 
 
 @pytest.mark.parametrize(
@@ -228,12 +267,39 @@ ERROR = {"output_type": "error", "ename": "ValueError", "evalue": "", "traceback
         ({"outputs": (ERROR,)}, "ended in an error"),
         ({"source": "x = 1\n" * (MAX_LINES + 1)}, f"{MAX_LINES + 1} lines"),
         ({"source": "'" + "x" * MAX_BYTES + "'"}, "bytes, more than"),
+        ({"metadata": {"tags": ["nbval-ignore-output"]}}, "come together"),
+        ({"metadata": {"ignored": IGNORED["ignored"]}}, "come together"),
+        ({"metadata": IGNORED | {"ignored": {"because": "it is a training"}}}, "needs `because`"),
+        ({"metadata": IGNORED, "source": "assert score > 0.7"}, "no cell asserts 'score > 0.8'"),
+        ({"metadata": IGNORED, "source": "score > 0.8"}, "no cell asserts"),
+        ({"outputs": (PICTURE, PICTURE)}, "only draws"),
     ],
 )
 def test_notebook_problems_finds(tmp_path, content, problem):
     (found,) = notebook_problems(notebook(tmp_path / "bad.ipynb", **content))
     assert problem in found
-    assert notebook_problems(notebook(tmp_path / "good.ipynb", "x = 1\n" * MAX_LINES)) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"source": "x = 1\n" * MAX_LINES},
+        {"source": "assert score > 0.8, score", "metadata": IGNORED},
+        {"outputs": (PICTURE,), "metadata": {"tags": ["hide-input"]}},
+        {"outputs": (TEXT, PICTURE)},
+    ],
+)
+def test_notebook_problems_lets_pass(tmp_path, content):
+    assert notebook_problems(notebook(tmp_path / "good.ipynb", **content)) == []
+
+
+def test_what_comes_before_the_parameters_is_folded(tmp_path):
+    path = notebook(tmp_path / "bad.ipynb", metadata={"tags": ["parameters"]})
+    content = json.loads(path.read_text())
+    content["cells"].insert(0, content["cells"][0] | {"source": "import torch", "metadata": {}})
+    path.write_text(json.dumps(content))
+    (found,) = notebook_problems(path)
+    assert "code cell 1: comes before the parameters" in found
 
 
 @pytest.mark.parametrize(
