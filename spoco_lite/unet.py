@@ -192,16 +192,17 @@ class EmbeddingUNet(nn.Module):
         """Move ``cut``, above which a logit means object, a little towards what a batch of training says.
 
         With all pixels annotated the cut is 0. Else unlabelled pixels are no reliable background, and even a pixel that
-        is certainly of an object has finite odds: those of a typical annotated one. One that has half of its odds is as
-        likely to be object as not (Elkan and Noto 2008). Where nothing is annotated the cut stays.
+        is certainly of an object has finite odds: those of a clear annotated one, at the upper quartile. One that has
+        half of these odds is as likely to be object as not (Elkan and Noto 2008). Where nothing is annotated the cut
+        stays.
 
         >>> net = EmbeddingUNet(1, 4, widths=(4,), foreground=True)
         >>> net.calibrate(torch.tensor([[[2.0, 2.0, -5.0]]]), torch.tensor([[[1, 1, -1]]]), weight=1.0)
         >>> round(net.cut.item(), 2)
         1.31
         """
-        typical = torch.where(labels > 0, logits.float(), torch.nan).nanmedian()
-        target = torch.where((labels < 0).any(), typical - math.log(2), 0.0 * typical)
+        clear = torch.where(labels > 0, logits.float(), torch.nan).flatten().nanquantile(0.75)
+        target = torch.where((labels < 0).any(), clear - math.log(2), 0.0 * clear)
         self.cut.lerp_(torch.where(target.isfinite(), target, self.cut), weight)
 
 
