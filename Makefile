@@ -26,7 +26,7 @@ MACHINES  := OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=default ATE
 BUILT     := $(BOOK)/.built
 MODULE    := $(wildcard spoco_lite/*.py spoco_lite/*/*.py spoco_lite/*/*/*.py)
 DATA      := $(shell find data -type f 2>/dev/null)
-PAGES     := _config.yml _toc.yml $(wildcard book/* book/_static/*)
+PAGES     := _config.yml _toc.yml $(wildcard book/* book/*/*)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -87,12 +87,7 @@ $(BUILT): $(EXECUTED) $(PAGES) $(DATA) | $(READY)
 	@rm -rf $(BOOK)/book $(BOOK)/_build $(filter-out $(EXECUTED),$(wildcard $(BOOK)/notebooks/*))
 	@mkdir -p $(BOOK)
 	@cp -R book _config.yml _toc.yml $(BOOK)/
-	$(BIN)/python book/make_results.py $(BOOK)/book/results.md
-	$(BIN)/python book/make_comparisons.py $(BOOK)/book/results.md
-	$(BIN)/python book/make_pictures.py $(BOOK)/book/results.md
-	$(BIN)/python book/make_speed.py $(BOOK)/book/speed.md
-	$(BIN)/python book/make_ablations.py $(BOOK)/book/ablations.md
-	$(BIN)/python book/make_sets.py $(BOOK)/book/data_sets.md
+	$(BIN)/python book/pages $(BOOK)/book/*.md
 	$(BIN)/jupyter-book build $(BOOK) --all -W -n --keep-going
 	@touch $@
 
@@ -116,7 +111,7 @@ refresh: $(READY)  ## run the committed notebooks in place, and renew the table 
 	        --ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.timeout=600 \
 	        --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False \
 	        $$notebook || exit 1; done
-	$(BIN)/python book/make_results.py README.md
+	$(BIN)/python book/pages README.md
 
 serve: $(BUILT)  ## show the book at http://localhost:8000
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory $(HTML)

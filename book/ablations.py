@@ -1,7 +1,7 @@
 """What matters: small trainings that differ from a base in one thing each: python book/ablations.py SCRATCH
 
 Each is scored on training images that were held out. The rows go to data/ablations/<data set>.json as they are done,
-from which make_ablations.py fills the page; rows that are there are not made again. SCRATCH keeps the runs. Two hours
+from which pages/of_ablations.py fills the page; rows that are there are not made again. SCRATCH keeps the runs. Two hours
 on one thread.
 """
 
@@ -160,8 +160,9 @@ def ablate(plan: list[Training | AtTest], base: Config, scratch: Path, path: Pat
     fresh = {"base": dataclasses.asdict(base), "decoders": {way: DEFAULTS[way] for way in WAYS}, "rows": []}
     fresh = json.loads(json.dumps(fresh))  # lists for tuples, as in the file
     record = json.loads(path.read_text()) if path.is_file() else fresh
-    for name in ("base", "decoders"):
-        different = [key for key in fresh[name] if record[name].get(key) != fresh[name][key]]
+    recorded = dataclasses.asdict(Config.from_record(record["base"]))  # also of an older version
+    for name, there in (("base", json.loads(json.dumps(recorded))), ("decoders", record["decoders"])):
+        different = [key for key in fresh[name] if there.get(key) != fresh[name][key]]
         if different:
             raise ValueError(f"{path}: its {name} differ in {', '.join(different)}; delete it to start anew")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import doctest
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from spoco_lite.training.config import Config
 from spoco_lite.training.loop import train
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "book"))
+sys.path += [str(ROOT / "book"), str(ROOT / "book" / "pages")]
 
 import ablations  # noqa: E402
-import make_ablations  # noqa: E402
+import fill as pages  # noqa: E402
+import of_ablations  # noqa: E402
 from ablations import AtTest, Training  # noqa: E402
 
 PAGE = (ROOT / "book" / "ablations.md").read_text()
@@ -49,15 +51,21 @@ RECORD = {
 
 
 def page(tmp_path, record):
-    (tmp_path / "cvppp.json").write_text(json.dumps(record))
-    return make_ablations.fill(PAGE, tmp_path)
+    (tmp_path / "ablations").mkdir(exist_ok=True)
+    (tmp_path / "ablations" / "cvppp.json").write_text(json.dumps(record))
+    return fill(PAGE, tmp_path)
+
+
+def fill(text: str, folder: Path) -> str:
+    """Without the spaces that bring the cells of a column to one width."""
+    return re.sub(" +", " ", pages.fill(text, folder))
 
 
 def test_the_tables_are_the_records(tmp_path):
     filled = page(tmp_path, RECORD)
     rows = [line for line in filled.splitlines() if line.startswith(("| Base", "| Loss", "| Seed", "| Clustering"))]
     assert rows == [
-        "| Base | nothing | 0.550 |  | 0.750 |  | 5 |",
+        "| Base | nothing | 0.550 | | 0.750 | | 5 |",
         "| Loss | none | 0.860 | **+0.310 ± 0.010** | 0.750 | +0.000 ± 0.010 | 5 |",
         # Sure for these images, but less than the differences between seeds.
         "| Loss | less | 0.561 | +0.011 ± 0.001 | 0.450 | -0.300 ± 0.300 | 5 |",
@@ -67,22 +75,22 @@ def test_the_tables_are_the_records(tmp_path):
     assert "2 seeds of the base, the SBD differs by 0.020 (whole image) and 0.100 (inside the mask)." in filled
     assert "| Objects labelled | 40%, per image, background: none |" in filled
     assert "| Scale of the views | 1.05 to 1.25 pixels" in filled
-    assert "| 2-core CPU | `abc` | `not in a checkout` | 5 |" in filled
-    assert make_ablations.fill(filled, tmp_path) == filled
+    assert "| 2-core CPU | `abc` | not in a checkout | 5 |" in filled
+    assert fill(filled, tmp_path) == filled
 
 
 def test_a_page_of_few_records_says_what_is_missing(tmp_path):
-    empty = make_ablations.fill(PAGE, tmp_path)
-    assert empty.count(make_ablations.NONE) == len(make_ablations.TABLES)
+    empty = fill(PAGE, tmp_path)
+    assert empty.count(of_ablations.NONE) == len(of_ablations.MAKERS)
     one = page(tmp_path, RECORD | {"rows": RECORD["rows"][:2]})
     assert "not known yet" in one and "| Loss | none | 0.860 | +0.310 ± 0.010 |" in one  # without seeds nothing is bold
     without_base = page(tmp_path, RECORD | {"rows": RECORD["rows"][1:]})
-    assert without_base.count(make_ablations.NONE) == 2
+    assert without_base.count(of_ablations.NONE) == 2
     assert "**" not in page(tmp_path, RECORD | {"rows": []}).split("## Changes in training")[1]
 
 
 def test_no_number_of_the_page_is_typed():
-    for name in make_ablations.TABLES:
+    for name in (make.__name__ for make in of_ablations.MAKERS):
         assert f"<!-- {name}:begin -->\n<!-- {name}:end -->" in PAGE
     assert not any(character.isdigit() for character in PAGE)
 

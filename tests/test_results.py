@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "book"))
+sys.path.append(str(ROOT / "book" / "pages"))
 
-import make_comparisons  # noqa: E402
-import make_pictures  # noqa: E402
-import make_results  # noqa: E402
+import fill as pages  # noqa: E402
+import of_pictures  # noqa: E402
+import of_runs  # noqa: E402
+import tables  # noqa: E402
 
 TEXT = "before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n"
 MEAN = {"sbd": 0.75, "dic": -1.25, "abs_dic": 2.25, "ap50": 0.5}
@@ -46,10 +47,25 @@ NEWER = RECORD | {
 
 
 def write(folder: Path, **records: dict) -> Path:
+    """A folder of data with these runs."""
     for name, record in records.items():
-        (folder / name).mkdir()
-        (folder / name / "run.json").write_text(json.dumps(record))
+        (folder / "runs" / name).mkdir(parents=True)
+        (folder / "runs" / name / "run.json").write_text(json.dumps(record))
     return folder
+
+
+def squeezed(text: str) -> str:
+    """Without the spaces that bring the cells of a column to one width."""
+    return re.sub(" +", " ", text)
+
+
+def fill(text: str, folder: Path) -> str:
+    return squeezed(pages.fill(text, folder, pictures=folder / "results"))
+
+
+def lines(make, folder: Path) -> list[str]:
+    """The rows of a table, without its header."""
+    return squeezed(make(folder)).splitlines()[2:]
 
 
 @pytest.fixture
@@ -60,7 +76,7 @@ def runs(tmp_path) -> Path:
 def test_readme_is_up_to_date():
     readme = (ROOT / "README.md").read_text()
     assert "<!-- summary:begin -->" in readme
-    assert make_results.fill(readme) == readme, "run: python book/make_results.py README.md"
+    assert pages.fill(readme) == readme, "run: python book/pages README.md"
 
 
 def test_readme_example_runs():
@@ -71,16 +87,16 @@ def test_readme_example_runs():
 
 
 def test_fill_replaces_what_lies_between_the_markers(runs):
-    filled = make_results.fill(TEXT, runs)
+    filled = fill(TEXT, runs)
     assert filled.startswith("before\n") and filled.endswith("after\n") and "old" not in filled
     assert "**cvppp, split val, 2 images**" in filled
-    assert "| `leaves-10` | in the mask |  | 0.750 | -1.2 | 2.2 | 0.500 |" in filled
+    assert "| `leaves-10` | in the mask | | 0.750 | -1.2 | 2.2 | 0.500 |" in filled
     assert "fresh" not in filled
-    assert make_results.fill(filled, runs) == filled
+    assert fill(filled, runs) == filled
 
 
 def test_fill_without_records_says_so(tmp_path):
-    assert make_results.NONE in make_results.fill(TEXT, tmp_path)
+    assert of_runs.NONE in fill(TEXT, tmp_path)
 
 
 def leaves(name: str, labelled: int, background: str, annotate: str = "per image", **sbd: float) -> dict:
@@ -113,7 +129,7 @@ def fractions(tmp_path) -> Path:
 
 
 def test_the_summary_has_a_row_per_run_the_fewest_labels_first(fractions):
-    *_, none, strokes, images, dense = make_results.summary(make_results.read_records(fractions)).splitlines()
+    none, strokes, images, dense = lines(of_runs.summary, fractions)
     assert none == "| `b` | val, 1 image | 100 of 1000 | unlabelled | 0.700 | 0.500 | 0.500 |"
     assert strokes == "| `c` | val, 1 image | 100 of 1000 | a few strokes | 0.750 | 0.625 | 0.500 |"
     assert images == "| `d` | val, 1 image | 100 of 1000 | all, in whole images | 0.800 | 0.750 | 0.500 |"
@@ -121,19 +137,19 @@ def test_the_summary_has_a_row_per_run_the_fewest_labels_first(fractions):
 
 
 def test_a_run_without_mask_has_an_empty_cell(tmp_path):
-    filled = make_results.summary(make_results.read_records(write(tmp_path, embryos=NEWER)))
-    assert "| `embryos-25` | test, 1 volume | 125 of 560 | a few strokes |  | 0.750 | 0.500 |" in filled
+    row = "| `embryos-25` | test, 1 volume | 125 of 560 | a few strokes | | 0.750 | 0.500 |"
+    assert lines(of_runs.summary, write(tmp_path, embryos=NEWER)) == [row]
 
 
 def test_the_curve_shows_what_the_records_hold(fractions, tmp_path, monkeypatch):
     drawn = []
-    plot = make_pictures.plt.Axes.plot
+    plot = of_pictures.plt.Axes.plot
     monkeypatch.setattr(
-        make_pictures.plt.Axes,
+        of_pictures.plt.Axes,
         "plot",
         lambda ax, x, y, *a, **k: drawn.append((x, y, k["label"])) or plot(ax, x, y, *a, **k),
     )
-    text = make_pictures.curves(make_results.read_records(fractions), tmp_path / "pictures")
+    text = of_pictures.curves(fractions, tmp_path / "pictures")
     assert "pictures/cvppp.png" in text and ":alt: cvppp" in text and (tmp_path / "pictures" / "cvppp.png").is_file()
     assert drawn == [
         ([0.1], [0.7], "inside the given foreground, background unlabelled"),
@@ -145,47 +161,48 @@ def test_the_curve_shows_what_the_records_hold(fractions, tmp_path, monkeypatch)
         ([0.1], [0.75], "whole image, background all, in whole images"),
         ([1.0], [0.8], "whole image, background all labelled"),
     ]
-    two = make_results.read_records(fractions)[:2]
-    assert make_pictures.curves(two, tmp_path / "fewer") == "No data set has three runs yet."
+    for name in "ab":
+        (fractions / "runs" / name / "run.json").unlink()
+    assert of_pictures.curves(fractions, tmp_path / "fewer") == "No data set has three runs yet."
     assert not (tmp_path / "fewer").exists()
 
 
 def test_examples_are_copied_beside_the_page(fractions, tmp_path):
-    (fractions / "c" / "examples.jpg").write_bytes(b"a picture")
+    (fractions / "runs" / "c" / "examples.jpg").write_bytes(b"a picture")
     page = TEXT.replace("results:", "examples:")
-    filled = make_pictures.fill(page, tmp_path / "results", fractions)
+    filled = fill(page, fractions)
     assert "{figure} results/c.jpg\n:alt: c: images" in filled and "`a`" not in filled
     assert (tmp_path / "results" / "c.jpg").read_bytes() == b"a picture"
 
 
 def test_ways_to_label_one_share_are_compared(fractions):
-    *_, strokes, images = make_comparisons.budget(make_results.read_records(fractions)).splitlines()
+    strokes, images = lines(of_runs.budget, fractions)
     assert strokes == "| `c` | `b` | +0.050 ± nan | +0.125 ± nan |"  # of one image there is no standard error
     assert images == "| `d` | `b` | +0.100 ± nan | +0.250 ± nan |"
-    assert make_comparisons.budget(make_results.read_records(fractions)[:1]) == make_comparisons.NONE
+    for name in "bcd":
+        (fractions / "runs" / name / "run.json").unlink()
+    assert of_runs.budget(fractions) == "There are no such runs yet."
 
 
 def test_each_image_is_compared_with_itself():
     ours, theirs = {"a": 0.5, "b": 0.75}, {"b": 0.25, "a": 0.5}
-    assert make_comparisons.paired(ours, theirs) == (0.25, 0.25)
+    assert tables.difference(ours, theirs) == (0.25, 0.25)
     with pytest.raises(KeyError):
-        make_comparisons.paired({"a": 0.5}, theirs)
+        tables.difference({"a": 0.5}, theirs)
 
 
 def test_what_the_loss_had_left_is_that_of_labelled_images(tmp_path):
     end = {"pull": 0.125, "push": 0.25, "instance": 0.5}
     every = RECORD | {"curve": [dict.fromkeys(end, 9.0), end]}
     some = every | {"data": RECORD["data"] | {"annotated_images": 44}}
-    first, second = make_comparisons.left_over(
-        make_results.read_records(write(tmp_path, every=every, some=some | {"name": "some"}))
-    ).splitlines()[2:]
-    assert first == "| `leaves-10` | unlabelled | 91 | 0.12 | 0.25 | 0.50 |  |"
-    assert second == "| `some` | unlabelled | 91 | 0.25 | 0.50 | 1.00 |  |"
+    first, second = lines(of_runs.left_over, write(tmp_path, every=every, some=some | {"name": "some"}))
+    assert first == "| `leaves-10` | unlabelled | 91 | 0.12 | 0.25 | 0.50 | |"
+    assert second == "| `some` | unlabelled | 91 | 0.25 | 0.50 | 1.00 | |"
 
 
 def test_what_the_page_says_of_the_recorded_runs_holds():
     """Sentences of book/results.md. Whoever records these runs anew reads them again."""
-    runs = {r["name"]: r for r in make_results.read_records(make_results.RUNS)}
+    runs = {r["name"]: r for r in of_runs.read_records(pages.DATA)}
     sbd = {name: r["scores"]["whole image, tuned decoder"]["mean"]["sbd"] for name, r in runs.items()}
     assert sbd["cvppp-100"] < 0.85 and sbd["cvppp-10-strokes"] < 0.7 < sbd["cvppp-10-images"]
 
@@ -197,7 +214,7 @@ def test_what_the_page_says_of_the_recorded_runs_holds():
 
     def gain(name: str, way: str) -> tuple[float, float]:
         scores = (runs[n]["scores"][f"{way}, tuned decoder"]["images"] for n in (name, "cvppp-10"))
-        return make_comparisons.paired(*({image["name"]: image["sbd"] for image in images} for images in scores))
+        return tables.difference(*({image["name"]: image["sbd"] for image in images} for images in scores))
 
     for name, way, better in (
         ("cvppp-10-images", "inside the given foreground", True),
@@ -209,29 +226,29 @@ def test_what_the_page_says_of_the_recorded_runs_holds():
         assert (mean > 2 * error) is better, (name, way)
 
 
-@pytest.mark.parametrize("module", [make_results, make_comparisons, make_pictures], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [of_runs, tables], ids=lambda m: m.__name__)
 def test_the_examples_of_the_scripts(module):
     assert doctest.testmod(module).failed == 0
 
 
 def test_provenance_has_a_column_per_run(runs):
-    filled = make_results.fill(TEXT.replace("results:", "provenance:"), runs)
+    filled = fill(TEXT.replace("results:", "provenance:"), runs)
     assert "| Steps | 2000; 3500 were planned until step 800 |" in filled
-    for row in ("|  | `leaves-10` |", "| Time | 60 min |", "| Peak memory | 1.5 GiB |"):
+    for row in ("| | `leaves-10` |", "| Time | 60 min |", "| Peak memory | 1.5 GiB |"):
         assert row in filled
     for absent in ("Precision", "Processes", "Kept", "Held out"):
         assert absent not in filled, "no record has it"
 
 
 def test_the_command_that_repeats_a_run(runs):
-    filled = make_results.fill(TEXT.replace("results:", "commands:"), runs)
+    filled = fill(TEXT.replace("results:", "commands:"), runs)
     assert "train runs/leaves-10 --fraction 0.1 --held-out 0" in filled
     assert "python -m spoco_lite evaluate runs/leaves-10 --split val\n```" in filled
     assert "runs/fresh" not in filled
 
 
 def test_newer_records_have_more_columns(tmp_path):
-    filled = make_results.fill(TEXT, write(tmp_path, embryos=NEWER))
+    filled = fill(TEXT, write(tmp_path, embryos=NEWER))
     header = "| Run | Where | Decoder | SBD | DiC | abs. DiC | AP | mean AP | ARE | VI split | VI merge |"
     assert "**bbbc050, split test, 1 volume**" in filled and header in filled
     scores = "0.750 | -1.2 | 2.2 | 0.500 | 0.400 | 0.125 | 0.250 | 1.500 |"
@@ -241,39 +258,39 @@ def test_newer_records_have_more_columns(tmp_path):
 
 def test_without_images_held_out_only_the_tuned_decoder_costs_labels():
     data = NEWER["data"] | {"held_out_objects": 0}
-    assert make_results.labels_to_choose(NEWER | {"data": data, "held_out": []}) == "0; 60 with the decoder"
-    assert make_results.labels_to_choose(NEWER) == "60; 60 with the decoder", "they do both, and are counted once"
-    assert make_results.labels_to_choose(RECORD) == ""
+    assert of_runs.labels_to_choose(NEWER | {"data": data, "held_out": []}) == "0; 60 with the decoder"
+    assert of_runs.labels_to_choose(NEWER) == "60; 60 with the decoder", "they do both, and are counted once"
+    assert of_runs.labels_to_choose(RECORD) is None
 
 
 def test_columns_that_a_row_lacks_are_left_out_of_its_table_alone(tmp_path):
     old = RECORD | {"data": RECORD["data"] | {"dataset": "bbbc050"}}
     old["scores"] = {"whole image, default decoder": old["scores"]["in the mask"] | {"split": "test", "images": [{}]}}
-    filled = make_results.fill(TEXT, write(tmp_path, new=NEWER, old=old, other=RECORD))
+    filled = fill(TEXT, write(tmp_path, new=NEWER, old=old, other=RECORD))
     first, second = filled.split("**cvppp, split val, 2 images**")
     for table in (first, second):
         assert "| Run | Where | Decoder | SBD | DiC | abs. DiC | AP |\n" in table
-    (tmp_path / "old" / "run.json").unlink()
-    first, second = make_results.fill(TEXT, tmp_path).split("**cvppp, split val, 2 images**")
+    (tmp_path / "runs" / "old" / "run.json").unlink()
+    first, second = fill(TEXT, tmp_path).split("**cvppp, split val, 2 images**")
     assert "VI merge" in first and "VI merge" not in second
 
 
 def test_provenance_of_old_and_new_records_side_by_side(tmp_path):
     later = NEWER | {"name": "later", "data": NEWER["data"] | {"dataset": "cvppp", "annotated_objects": 350}}
-    filled = make_results.fill(TEXT.replace("results:", "provenance:"), write(tmp_path, a=RECORD, b=later))
+    filled = fill(TEXT.replace("results:", "provenance:"), write(tmp_path, a=RECORD, b=later))
     for row in (
-        "|  | `leaves-10` | `later` |",
-        "| Held out |  | 2 volumes |",
+        "| | `leaves-10` | `later` |",
+        "| Held out | | 2 volumes |",
         "| Labelled | 10% | 25% |",
         "| Objects labelled | 160 of 1400 | 350 of 560 |",
-        "| Objects to choose |  | 60; 60 with the decoder |",
+        "| Objects to choose | | 60; 60 with the decoder |",
         "| Background | unlabelled | a few strokes |",
-        "| Brought to |  | 1 x 0.5 x 0.5 |",
+        "| Brought to | | 1 x 0.5 x 0.5 |",
         "| Image size | 256 px | 24 x 64 x 64 voxels, windows |",
-        "| Network |  | 16 32 |",
-        "| Kept |  | those of step 1500 |",
-        "| Precision |  | bfloat16 |",
-        "| Processes |  | 2 |",
+        "| Network | | 16 32 |",
+        "| Kept | | those of step 1500 |",
+        "| Precision | | bfloat16 |",
+        "| Processes | | 2 |",
         "| Commit of the scores | not in a checkout | `0123456789ab` |",
     ):
         assert row in filled

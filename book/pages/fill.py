@@ -1,0 +1,30 @@
+"""What the records say, between the markers of pages.
+
+``<!-- name:begin -->`` and ``<!-- name:end -->`` enclose what the function ``name`` of a file ``of_...py`` here
+makes of the records in ``data/``. `make book` fills the pages, `make refresh` the README.
+"""
+
+import re
+from pathlib import Path
+
+import of_ablations
+import of_pictures
+import of_runs
+import of_sets
+import of_speed
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+MAKERS = {
+    make.__name__: make for module in (of_runs, of_speed, of_ablations, of_sets, of_pictures) for make in module.MAKERS
+}
+
+
+def fill(text: str, data: Path = DATA, *, pictures: Path | None = None) -> str:
+    """The text with new content between its markers. ``pictures`` is a folder for those that a page shows."""
+
+    def content(match: re.Match) -> str:
+        make = MAKERS[match[2]]
+        made = make(data, pictures) if make in of_pictures.MAKERS else make(data)
+        return f"{match[1]}\n{made}\n\n{match[3]}"
+
+    return re.sub(r"(<!-- (\w+):begin -->\n).*?(<!-- \2:end -->)", content, text, flags=re.DOTALL)
