@@ -1,8 +1,8 @@
 """What matters: small trainings that differ from a base in one thing each: python book/ablations.py SCRATCH
 
 Each is scored on training images that were held out. The rows go to data/ablations/<data set>.json as they are done,
-from which pages/of_ablations.py fills the page; rows that are there are not made again. SCRATCH keeps the runs. Two hours
-on one thread.
+from which pages/of_ablations.py fills the page; rows that are there are not made again. SCRATCH keeps the runs. Two
+hours on one thread.
 """
 
 import argparse
