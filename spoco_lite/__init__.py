@@ -20,7 +20,7 @@ _HOME = {
     "evaluate": "metrics",
     # From a data set to a trained run.
     "load": "data",
-    "plan_annotation": "data",
+    "plan_annotation": "data.annotation",
     "Config": "training.config",
     "train": "training.loop",
     "sweep": "training.sweep",

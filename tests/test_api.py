@@ -114,3 +114,11 @@ def test_exceptions_name_what_exists():
     for listed in (INNER, *NO_EXAMPLE.values()):
         for module, names in listed.items():
             assert (names or set()) <= set(public(module)), f"{module}: of these, some are gone: {names}"
+
+
+def test_the_page_begins_with_every_name_that_a_user_imports():
+    by_task = PAGE.split("## By task")[1].split("\n## ")[0]
+    links = dict(re.findall(r"`(\w+) <spoco_lite\.([\w.]+)>`", by_task))
+    assert set(links) == set(dir(spoco_lite))
+    for name, place in links.items():
+        assert getattr(spoco_lite, name).__module__ + f".{name}" == f"spoco_lite.{place}"
