@@ -18,7 +18,7 @@ from spoco_lite.data.sets import rosettes
 from spoco_lite.data.writing import write_json
 from spoco_lite.metrics import evaluate
 from spoco_lite.prediction import tiles
-from spoco_lite.prediction.decoders import WHOLE_IMAGE
+from spoco_lite.prediction.decoders import WHOLE_IMAGE, arguments
 from spoco_lite.prediction.image import segment_image
 from spoco_lite.results.runs import (
     build_pair,
@@ -27,6 +27,7 @@ from spoco_lite.results.runs import (
     recorded_runs,
     run_folder,
     save_weights,
+    with_weights,
 )
 from spoco_lite.training.config import Config
 
@@ -204,9 +205,15 @@ def test_a_missing_label_map_is_said_and_the_image_segmented(plants, tmp_path, c
     assert len(rows(tmp_path / "out" / "scores.csv")) == 2  # one image, and the mean
 
 
-@pytest.mark.parametrize("name", recorded_runs())
-def test_the_tuned_decoder_of_every_recorded_run_can_be_used(name, plants, tmp_path):
+@pytest.mark.parametrize("name", with_weights())
+def test_the_tuned_decoder_of_a_recorded_run_can_be_used(name, plants, tmp_path):
     assert predict(name, plants / "images", tmp_path / "out", "--decoder", "tuned") == 0
+
+
+@pytest.mark.parametrize("name", recorded_runs())
+def test_the_tuned_decoder_of_every_recorded_run_can_be_read(name):
+    for tuning in load_run(name)["tuning"].values():
+        assert callable(arguments(tuning["tried"][0]["decoder"])["cluster"])
 
 
 def test_a_decoder_that_makes_an_object_of_each_connected_piece(plants, tmp_path):

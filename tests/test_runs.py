@@ -138,6 +138,15 @@ def test_an_unknown_run_is_refused_by_the_model_too(tmp_path):
         runs.load_model("nothing-of-this-name")
 
 
+def test_only_runs_that_a_chapter_decodes_keep_their_weights():
+    """A run that keeps them is named in the code of a chapter; the weights are most of what a clone downloads."""
+    root = Path(__file__).resolve().parents[1]
+    cells = [c for p in root.glob("notebooks/*.ipynb") for c in json.loads(p.read_text())["cells"]]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert [name for name in runs.with_weights() if f'"{name}"' not in code] == []
+    assert sum(path.stat().st_size for path in root.glob("data/runs/*/*")) < 60e6
+
+
 def test_missing_weights_are_named(folder):
     (folder / "weights.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"weights\.safetensors: missing"):

@@ -1,7 +1,10 @@
 """Recorded runs: what a training leaves behind, and how a chapter reads it.
 
 A run is a folder with ``run.json`` and ``weights.safetensors`` (f and g, half precision). Training writes it where
-it is told to; what the book quotes is committed under ``data/runs/<name>``. The fields of ``run.json``:
+it is told to; what the book quotes is committed under ``data/runs/<name>``. There the rule is: only runs that a page or
+a chapter decodes live keep their weights, the others their record and their pictures; so a clone stays small.
+
+The fields of ``run.json``:
 
 * ``name``, ``config`` (every field of ``training.config.Config``; ``size`` is a number or a list), ``steps``,
   ``parameters``, ``changes`` (of the number of steps, on resuming)
@@ -98,6 +101,15 @@ def recorded_runs() -> list[str]:
     return sorted(p.parent.name for p in (shipped() / "runs").glob("*/run.json"))
 
 
+def with_weights() -> list[str]:
+    """Names of the runs that ship with their weights.
+
+    >>> "cvppp-10" in with_weights()
+    True
+    """
+    return [name for name in recorded_runs() if (run_folder(name) / "weights.safetensors").is_file()]
+
+
 def load_run(name: str | Path) -> dict:
     """The record of a run, by the name of a recorded run or by its folder.
 
@@ -176,7 +188,10 @@ def load_model(name: str | Path) -> MomentumPair:
     pair = build_pair(load_run(folder)["config"])
     path = folder / "weights.safetensors"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: missing; finish the training, or restore the file")
+        raise FileNotFoundError(
+            f"{path}: missing; finish the training, or restore the file. Of the recorded runs only "
+            f"{', '.join(with_weights())} keep their weights; the page of results says how to train the others"
+        )
     try:
         tensors = load_file(path)
     except SafetensorError as error:

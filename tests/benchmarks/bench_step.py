@@ -24,7 +24,7 @@ from spoco_lite.objective import LossTerms
 from spoco_lite.prediction.decoders import DEFAULTS, WITH_MASK, decode
 from spoco_lite.prediction.evaluate import centre, default_split
 from spoco_lite.prediction.image import embed
-from spoco_lite.results.runs import load_model, load_run, peak_memory_mb, prediction_size, recorded_runs
+from spoco_lite.results.runs import load_model, load_run, peak_memory_mb, prediction_size, with_weights
 from spoco_lite.training.batches import Batch
 from spoco_lite.training.loop import Config, Training
 from spoco_lite.unet import MomentumPair
@@ -174,9 +174,9 @@ def host_waits(function: Callable[[], object]) -> int:
 
 
 def prediction() -> list[dict]:
-    """Each recorded run whose data are there: seconds that an image takes, or a volume's centre; median over three."""
+    """Each run with weights and data: seconds that an image takes, or a volume's centre; median over three."""
     rows = []
-    for name in recorded_runs():
+    for name in with_weights():
         config = load_run(name)["config"]
         try:
             samples = data.load(config["dataset"], default_split(config["dataset"]), **config.get("data_options", {}))
