@@ -7,7 +7,7 @@ makes of the records in ``data/``. `make book` fills the pages, `make refresh` t
 import re
 from pathlib import Path
 
-import of_ablations
+import of_bench
 import of_pictures
 import of_runs
 import of_sets
@@ -15,7 +15,7 @@ import of_speed
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 MAKERS = {
-    make.__name__: make for module in (of_runs, of_speed, of_ablations, of_sets, of_pictures) for make in module.MAKERS
+    make.__name__: make for module in (of_runs, of_speed, of_bench, of_sets, of_pictures) for make in module.MAKERS
 }
 
 

@@ -1,0 +1,249 @@
+"""The tables of the page "What matters", from data/bench/, which the bench writes (book/bench)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from tables import commit, difference, frame, markdown
+
+WAYS = {"whole image": "whole image", "inside the mask": "inside the mask"}  # of an entry: of a table
+SCORES = {"SBD": 0, "AP50": 1}  # places in an entry's scores of an image
+
+# Of each table: the row that the others are compared with, and the rows with their words. A row without an entry is
+# left out until it has one.
+RECIPE = {
+    "leaves-10-paper": "the paper's recipe",
+    "leaves-10-paper-without-consistency": "the same, without consistency",
+    "leaves-10-unit-alone": "places added to the embedding",
+    "leaves-10-foreground-alone": "a foreground channel",
+    "leaves-10-ours": "both: our recipe",
+    "leaves-10-ours-without-consistency": "ours, without consistency",
+    "leaves-10-ours-unit-8": "ours, 8 px for a unit instead of 4",
+    "leaves-10-ours-threshold-75": "ours, kernel threshold 0.75",
+    "leaves-10-ours-group-norm": "ours, GroupNorm",
+    "leaves-10-ours-batch-4": "ours, batches of 4, half as many steps",
+    "leaves-10-ours-loss-stride-1": "ours, a loss on every pixel",
+    "leaves-10-ours-8-components": "ours, embeddings of 8 components",
+    "leaves-10-ours-3000-steps": "ours, three times as many steps",
+}
+SHARES = (5, 10, 20, 40, 60, 80, 100)
+LABELS = {
+    f"leaves-{percent}-{recipe}": f"{percent}% of the leaves, {words}"
+    for percent in SHARES
+    for recipe, words in (("paper", "the paper's recipe"), ("ours", "ours"))
+} | {
+    "leaves-100-all-paper": "all leaves and all background, the paper's recipe",
+    "leaves-100-all-ours": "all leaves and all background, ours",
+}
+_CHANGES = {
+    "": "ours, all terms",
+    "-without-consistency": "without consistency",
+    "-without-unlabeled-push": "without the push of the unlabelled",
+    "-without-instance": "without the instance term",
+    "-pull-and-push": "pull and push alone",
+    "-pixel-anchors": "anchors are pixels, not means",
+}
+TERMS = {percent: {f"leaves-{percent}-ours{name}": words for name, words in _CHANGES.items()} for percent in (10, 40)}
+PEERS = {
+    "leaves": {
+        "leaves-threshold": "green threshold and watershed, no training",
+        **{f"leaves-{p}-classes": f"{p}% of the leaves: three classes" for p in (5, 10, 40)},
+        **{f"leaves-{p}-ours": f"{p}% of the leaves: ours" for p in (5, 10, 40)},
+        "leaves-10-strokes-classes": "10% and strokes: three classes",
+        "leaves-10-strokes-ours": "10% and strokes: ours",
+        "leaves-100-all-classes": "everything: three classes",
+        "leaves-100-all-ours": "everything: ours",
+        "leaves-100-all-paper": "everything: the paper's recipe",
+    },
+    "nuclei": {
+        "nuclei-threshold": "Otsu's threshold and watershed, no training",
+        **{
+            f"nuclei-{p}-strokes-{recipe}": f"{p}% and strokes: {words}"
+            for p in (5, 10, 40)
+            for recipe, words in (("classes", "three classes"), ("ours", "ours"))
+        },
+        "nuclei-100-all-classes": "everything: three classes",
+        "nuclei-100-all-ours": "everything: ours",
+        "nuclei-100-all-paper": "everything: the paper's recipe",
+    },
+}
+BUDGET = {
+    "leaves": {
+        "leaves-10-ours": "a tenth of the leaves of every plant",
+        "leaves-10-strokes-ours": "the same, and strokes",
+        "leaves-10-images-ours": "a tenth of the plants in full",
+    },
+    "nuclei": {
+        "nuclei-10-ours": "a tenth of the nuclei of every image",
+        "nuclei-10-strokes-ours": "the same, and strokes",
+        "nuclei-10-images-ours": "a tenth of the images in full",
+    },
+}
+CODE = {
+    "leaves-10-paper": "the paper's equations",
+    "leaves-10-paper-pooled-dice": "one Dice over all objects",
+    "leaves-10-paper-dice-by-rows": "the consistency's Dice by rows of the image",
+    "leaves-10-paper-sum-over-the-batch": "the consistency added up over the batch",
+    "leaves-10-paper-momentum-while-evaluating": "g moves while the run validates",
+}
+WHY = {  # what tells why, as entries name it: as the table does
+    "apart, neighbours": "pairs of neighbours apart",
+    "apart, strangers": "pairs of strangers apart",
+    "own, near the border": "border pixels nearest to their own mean",
+    "own, far from it": "inner pixels nearest to their own mean",
+    "background free": "background pixels away from every object",
+    "bound: SBD": "SBD of the best decoder there can be",
+    "foreground: precision": "foreground found: precision",
+    "foreground: recall": "foreground found: recall",
+}
+
+
+def read(data: Path) -> dict[str, list[dict]]:
+    """The entries of each row, by seed."""
+    found: dict[str, list[dict]] = {}
+    for path in sorted((data / "bench").glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            found.setdefault(entry["row"], []).append(entry)
+    return {row: sorted(entries, key=lambda e: e["seed"]) for row, entries in found.items()}
+
+
+def means(entries: list[dict], way: str, score: str) -> np.ndarray:
+    """Mean over the images, for each seed."""
+    place = SCORES[score]
+    return np.array([np.mean([scores[place] for scores in e["scores"][way].values()]) for e in entries])
+
+
+def with_spread(values: np.ndarray) -> str:
+    """Mean and standard deviation over the seeds.
+
+    >>> with_spread(np.array([0.5, 0.6])), with_spread(np.array([0.5]))
+    ('0.550 ± 0.071', '0.500')
+    """
+    return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def against(entries: list[dict], base: list[dict], way: str) -> str | None:
+    """Mean difference in SBD to the base, over the seeds that both have and image by image; and its standard error.
+
+    The error is that of the seeds, each of which is a mean over the images; of one seed, that of the images.
+    """
+    theirs = {e["seed"]: e for e in base}
+    pairs = [[{n: s[0] for n, s in e["scores"][way].items()} for e in (ours, theirs[ours["seed"]])]
+             for ours in entries if ours["seed"] in theirs]  # fmt: skip
+    if not pairs or entries is base:
+        return None
+    each = [difference(*pair) for pair in pairs]
+    if len(each) == 1:
+        return f"{each[0][0]:+.3f} (one seed)"
+    values = np.array([mean for mean, _ in each])
+    return f"{values.mean():+.3f} ± {values.std(ddof=1) / len(values) ** 0.5:.3f}"
+
+
+def table(data: Path, rows: dict[str, str], base: str | None = None) -> str:
+    """One row of the table for each row of the bench that has an entry."""
+    there = read(data)
+    columns = {"Training": lambda row: rows[row], "Seeds": lambda row: str(len(there[row]))}
+    for way in WAYS:
+        for score in SCORES:
+            columns[f"{score}, {WAYS[way]}"] = lambda r, way=way, score=score: with_spread(means(there[r], way, score))
+        if base in there:
+            columns[f"SBD, {WAYS[way]}, less the first"] = lambda r, way=way: against(there[r], there[base], way)
+    columns["Minutes"] = lambda row: f"{np.mean([e['cpu_minutes'] for e in there[row]]):.1f}"
+    made = [row for row in rows if row in there]
+    return markdown(frame_of_rows(made, columns))
+
+
+def frame_of_rows(rows: list[str], columns: dict):
+    """As :func:`tables.frame`, of names."""
+    return frame([{"row": row} for row in rows], {t: lambda r, c=c: c(r["row"]) for t, c in columns.items()})
+
+
+def bench_recipe(data: Path) -> str:
+    return table(data, RECIPE, "leaves-10-paper")
+
+
+def bench_labels(data: Path) -> str:
+    return table(data, LABELS)
+
+
+def bench_terms(data: Path) -> str:
+    return "\n\n".join(
+        f"{percent}% of the leaves:\n\n{table(data, rows, f'leaves-{percent}-ours')}" for percent, rows in TERMS.items()
+    )
+
+
+def bench_peers_leaves(data: Path) -> str:
+    return table(data, PEERS["leaves"])
+
+
+def bench_peers_nuclei(data: Path) -> str:
+    return table(data, PEERS["nuclei"])
+
+
+def bench_budget(data: Path) -> str:
+    return "\n\n".join(
+        f"{base.capitalize()}:\n\n{table(data, rows, next(iter(rows)))}" for base, rows in BUDGET.items()
+    )
+
+
+def bench_code(data: Path) -> str:
+    return table(data, CODE, "leaves-10-paper")
+
+
+def bench_why(data: Path) -> str:
+    """What tells why: the same trainings, looked into. Means over images and seeds."""
+    there = read(data)
+    chosen = {
+        row: words
+        for row, words in (RECIPE | TERMS[10]).items()
+        if row in there and "bound: SBD" in there[row][0]["why"]
+    }
+    names = {name: words for name, words in WHY.items() if any(name in there[row][0]["why"] for row in chosen)}
+
+    def cell(row: str, name: str) -> str | None:
+        values = [e["why"][name] for e in there[row] if name in e["why"]]
+        return f"{np.mean(values):.2f}" if values else None
+
+    columns = {"Training": lambda row: chosen[row]}
+    columns |= {words: lambda row, name=name: cell(row, name) for name, words in names.items()}
+    return markdown(frame_of_rows(list(chosen), columns))
+
+
+def bench_agreement(data: Path) -> str:
+    """Where the anchors of the consistency lie, and how far f and g agree, at the first probe and at the last."""
+    there = read(data)
+    rows = {row: words for row, words in RECIPE.items() if row in there and there[row][0].get("curve")}
+    names = {"anchors on objects": "anchors on objects", "agreement on objects": "agreement on objects",
+             "agreement on background": "agreement on the background"}  # fmt: skip
+
+    def cell(row: str, name: str) -> str | None:
+        ends = [[e["curve"][place]["agreement"].get(name, np.nan) for e in there[row]] for place in (0, -1)]
+        first, last = (np.nanmean(values) if np.isfinite(values).any() else np.nan for values in ends)
+        return f"{first:.2f} → {last:.2f}"
+
+    columns = {"Training": lambda row: rows[row]}
+    columns |= {words: lambda row, name=name: cell(row, name) for name, words in names.items()}
+    return markdown(frame_of_rows(list(rows), columns))
+
+
+def bench_origin(data: Path) -> str:
+    """Where the numbers come from: one row for each machine and commit."""
+    entries = [e for found in read(data).values() for e in found]
+    columns = {"Machine": "{device}", "Commit": lambda e: commit(e["commit"])}
+    found = frame(entries, columns)
+    return markdown(found.value_counts(sort=False).reset_index(name="Entries")) if len(found) else markdown(found)
+
+
+MAKERS = [
+    bench_recipe,
+    bench_labels,
+    bench_terms,
+    bench_peers_leaves,
+    bench_peers_nuclei,
+    bench_budget,
+    bench_code,
+    bench_why,
+    bench_agreement,
+    bench_origin,
+]

@@ -1,0 +1,90 @@
+"""The page "What matters": its tables are the entries of the bench."""
+
+import doctest
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path += [str(ROOT / "book" / "pages"), str(ROOT / "book" / "bench")]
+
+import fill as pages  # noqa: E402
+import of_bench  # noqa: E402
+from rows import ROWS, SEEDS  # noqa: E402
+
+PAGE = (ROOT / "book" / "ablations.md").read_text()
+WHOLE, INSIDE = of_bench.WAYS
+
+
+def entry(row: str, seed: int, sbd: tuple[float, float], **more) -> dict:
+    images = {"a": [sbd[0], 0.5, 1.0], "b": [sbd[1], 0.7, -1.0]}
+    why = {"bound: SBD": 0.9, "background free": 0.5}
+    ends = [{"agreement": {"anchors on objects": share}} for share in (0.2, 0.4)]
+    fields = {"scores": {WHOLE: images, INSIDE: images}, "why": why, "curve": ends, "cpu_minutes": 3.25}
+    return {"row": row, "seed": seed, "device": "2-core CPU", "commit": "0123456789ab"} | fields | more
+
+
+@pytest.fixture
+def records(tmp_path) -> Path:
+    (tmp_path / "bench").mkdir()
+    entries = [
+        entry("leaves-10-ours", 1, (0.9, 0.8)),
+        entry("leaves-10-paper", 0, (0.4, 0.2)),
+        entry("leaves-10-paper", 1, (0.5, 0.3)),
+        entry("leaves-10-ours", 0, (0.8, 0.8)),
+        entry("leaves-10-unit-alone", 1, (0.6, 0.7)),
+    ]
+    (tmp_path / "bench" / "leaves.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    return tmp_path
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[c.strip() for c in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def test_examples():
+    assert doctest.testmod(of_bench).failed == 0
+
+
+def test_a_row_is_its_entries(records):
+    paper, unit, ours = cells(of_bench.bench_recipe(records))
+    assert paper[:4] == ["the paper's recipe", "2", "0.350 ± 0.071", "0.600 ± 0.000"]
+    assert paper[4] == "" and paper[-1] == "3.2"
+    assert unit[1:3] == ["1", "0.650"] and unit[4] == "+0.250 (one seed)"
+    # seed 0: 0.8 and 0.8 less 0.4 and 0.2, +0.5; seed 1: +0.45
+    assert ours[2] == "0.825 ± 0.035" and ours[4] == "+0.475 ± 0.025"
+
+
+def test_what_tells_why_is_a_mean(records):
+    assert cells(of_bench.bench_why(records))[0] == ["the paper's recipe", "0.50", "0.90"]
+    assert cells(of_bench.bench_agreement(records))[0][1] == "0.20 → 0.40"
+
+
+def test_each_table_stands_on_the_page_and_each_row_of_the_bench_in_a_table():
+    for make in of_bench.MAKERS:
+        assert f"<!-- {make.__name__}:begin -->" in PAGE, make.__name__
+    tables = [of_bench.RECIPE, of_bench.LABELS, *of_bench.TERMS.values(), of_bench.CODE]
+    tables += [*of_bench.PEERS.values(), *of_bench.BUDGET.values()]
+    shown = set().union(*tables)
+    assert shown == {row.name for row in ROWS}
+
+
+def test_without_records_the_page_says_so(tmp_path):
+    filled = pages.fill(PAGE, tmp_path)
+    assert filled.count("Not measured yet.") >= len(of_bench.MAKERS)
+
+
+def test_the_page_names_the_number_of_images_and_the_command_of_the_recipe():
+    from job import BASES, config_of
+
+    assert f"the last\n{BASES['leaves']['held_out']} of it" in PAGE
+    row = next(row for row in ROWS if row.name == "leaves-10-ours")
+    config, command = config_of(row, 0), re.search(r"python -m spoco_lite train (.*)", PAGE)[1]
+    for option in (f"--fraction {config.fraction}", f"--size {config.size}", f"--batch {config.batch}",
+                   f"--loss-stride {config.loss_stride}", "--unit 4 4", "--foreground 1"):  # fmt: skip
+        assert option in command
+    assert config.unit == (4.0, 4.0) and config.foreground == 1.0
+    assert len(SEEDS) == 3
