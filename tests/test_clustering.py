@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import sklearn.cluster
 import torch
 
 from spoco_lite.clustering import consistency_clustering, hdbscan_clusters, mean_shift, segment
@@ -49,6 +50,23 @@ def scene(shape, *, dim=16, sigma=0.05, seed=0):
 
 
 SHAPES = pytest.mark.parametrize("shape", [(40, 44), (6, 24, 28)], ids=["2D", "3D"])
+
+
+# Peers
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scikit_learn_finds_the_same_clusters(seed):
+    """Its MeanShift, with each point as a seed, and its HDBSCAN, on all points."""
+    points, truth = clusters([120, 90, 60, 40], sigma=0.1, seed=seed)
+    for ours, peer in (
+        (mean_shift, sklearn.cluster.MeanShift(bandwidth=1.0)),
+        (hdbscan_clusters, sklearn.cluster.HDBSCAN(min_cluster_size=30, min_samples=15, copy=True)),
+    ):
+        found, theirs = ours(points), torch.from_numpy(peer.fit_predict(points.numpy()))
+        inside = theirs >= 0  # noise of HDBSCAN goes to the nearest mean in ours
+        assert inside.float().mean() > 0.9
+        assert same_partition(found[inside], theirs[inside]) and same_partition(found, truth)
 
 
 # Mean-shift
