@@ -17,6 +17,7 @@ import torch
 
 from spoco_lite import data
 from spoco_lite.objective import LossTerms, SpocoLoss
+from spoco_lite.prediction import decoders
 from spoco_lite.results.runs import load_model
 from spoco_lite.training import batches, validation
 from spoco_lite.training import loop as train
@@ -328,6 +329,13 @@ def test_the_threshold_that_suits_best_counts_unless_one_is_given():
     assert len({s["score_g"] for s in single}) > 1
     best = {name: max(s[name] for s in single) for name in single[0]}
     assert validation.validate(pair, samples, size=96) == best
+
+
+def test_an_image_held_out_can_be_too_large_for_one_piece(training, monkeypatch):
+    sample = load_data("rosettes", "train", size=96)[0]
+    whole = validation.validate(training.pair, [sample], size=None)
+    monkeypatch.setattr(decoders, "IN_ONE_PIECE", 1000)
+    assert validation.validate(training.pair, [sample], size=None) == pytest.approx(whole, abs=0.1)
 
 
 @pytest.mark.parametrize("consistency", [0.0, 1.0])

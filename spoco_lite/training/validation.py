@@ -1,6 +1,6 @@
 """Validation by what counts: the score after decoding, of g and of f, on images held out of training."""
 
-from types import SimpleNamespace
+import copy
 
 import numpy as np
 import torch
@@ -34,15 +34,27 @@ def validate(
     decoders = [decoder]
     if decoder["consistent"] and "iou_threshold" not in given:
         decoders = [decoder | {"iou_threshold": threshold} for threshold in THRESHOLDS]
-    exchanged = SimpleNamespace(f=pair.g, g=pair.f)
     scores = {}
-    for name, networks in (("score_g", pair), ("score_f", exchanged)):
+    for name, networks in (("score_g", pair), ("score_f", exchanged(pair))):
         scored = []
         for sample in samples:
             decoding = Decoding(networks, sample, size=size)
             scored.append([score_of(sample, decoding.labels(d, masked=False)) for d in decoders])
         scores[name] = round(float(np.mean(scored, axis=0).max()), 4)
     return scores
+
+
+def exchanged(pair: MomentumPair) -> MomentumPair:
+    """The same two networks, each in the other's place; nothing is copied.
+
+    >>> from spoco_lite.unet import EmbeddingUNet
+    >>> pair = MomentumPair(EmbeddingUNet(3, 4, widths=(4, 8)))
+    >>> exchanged(pair).f is pair.g, exchanged(pair).g is pair.f
+    (True, True)
+    """
+    other = copy.copy(pair)
+    other._modules = {"f": pair.g, "g": pair.f}
+    return other
 
 
 def score_of(sample: Sample, labels: np.ndarray) -> float:
