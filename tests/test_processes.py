@@ -7,7 +7,9 @@ import sys
 import pytest
 import torch
 
+from spoco_lite.results.runs import load_run
 from spoco_lite.training import loop as train
+from spoco_lite.training import processes
 from spoco_lite.training.config import Config
 
 # GroupNorm: on the CPU, BatchNorm looks at each process's own part of the batch.
@@ -126,3 +128,29 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(train.processes, "count", lambda: 3)
     with pytest.raises(ValueError, match="batch: 4 images cannot be shared by 3 processes"):
         train.Training(CONFIG, tmp_path)
+
+
+def test_the_command_trains_to_the_end(tmp_path):
+    """Only the first process validates; the others must not stop it, and one of them says where the run is."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    options = "--size 32 --batch 2 --steps 2 --widths 4 8 --embedding-dim 4 --held-out 2 --norm group --device cpu"
+    command = [*torchrun, "-m", "spoco_lite", "train", str(tmp_path / "run"), *options.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    record = load_run(tmp_path / "run")
+    assert record["steps"] == 2 and record["processes"] == 2 and record["kept"]["score"] >= 0
+    assert done.stdout.count("the weights are those of step 2") == 1
+
+
+@pytest.mark.parametrize(("device", "backend"), [("cpu", "gloo"), ("cuda", "nccl"), (None, "nccl")])
+def test_processes_talk_as_their_devices_do(monkeypatch, device, backend):
+    """On a machine with a GPU, as torchrun starts a process."""
+    asked = []
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", asked.append)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    with processes.joined(device):
+        assert asked == [backend]

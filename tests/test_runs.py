@@ -86,6 +86,19 @@ def strings(value):
     return [s for item in value for s in strings(item)] if isinstance(value, list | tuple) else [str(value)]
 
 
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [("cpu", f"{os.cpu_count()}-core CPU"), ("cuda:1", "GPU of cuda:1"), (None, "GPU of cuda"), ("mps", "mps")],
+)
+def test_provenance_names_the_device_that_computes(monkeypatch, device, name):
+    """On a machine with two GPUs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU of {device}")
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: 3 << 20)
+    assert runs.provenance(device)["device"] == name
+    assert (runs.peak_memory_mb(device) == 3) == name.startswith("GPU")
+
+
 def test_provenance_names_versions_and_no_place():
     record = runs.provenance()
     assert {"python", "torch", "numpy"} <= set(record["versions"])

@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Iterable
 
+from ..training import processes
 from ..training.config import Config
 from ..training.loop import train
 
@@ -120,5 +121,6 @@ def key_and_value(text: str) -> tuple[str, object]:
 def run(parsed: argparse.Namespace) -> int:
     record = train(config_from(vars(parsed)), parsed.folder, device=parsed.device, compiled=parsed.compiled)
     kept = record["kept"]["step"]
-    print(f"{parsed.folder}: {record['steps']} steps in {record['seconds']} s; the weights are those of step {kept}")
+    if processes.first():
+        print(f"{parsed.folder}: {record['steps']} steps in {record['seconds']} s; the weights are those of step {kept}")
     return 0

@@ -43,17 +43,17 @@ from ..data.writing import whole
 from ..unet import EmbeddingUNet, MomentumPair
 
 
-def provenance() -> dict:
-    """Machine, versions and commit, as a reader would name them."""
-    cuda = torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if cuda else f"{os.cpu_count()}-core CPU"
+def provenance(device: torch.device | str | None = None) -> dict:
+    """Device, versions and commit, as a reader would name them; by default of a GPU if there is one."""
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    names = {"cuda": torch.cuda.get_device_name, "cpu": lambda _: f"{os.cpu_count()}-core CPU"}
     versions = {"python": platform.python_version()}
     for package in ("torch", "numpy", "kornia", "hdbscan", "scikit-image"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return {"device": device, "versions": versions, "commit": _commit()}
+    return {"device": names.get(device.type, str)(device), "versions": versions, "commit": _commit()}
 
 
 def _commit() -> str | None:
@@ -69,10 +69,11 @@ def _commit() -> str | None:
         return None
 
 
-def peak_memory_mb() -> int:
-    """Peak memory of this process so far: on the GPU if there is one, else resident in RAM."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() // 2**20
+def peak_memory_mb(device: torch.device | str | None = None) -> int:
+    """Peak memory of this process so far: on a GPU, by default if there is one, else resident in RAM."""
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) // 2**20
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
 

@@ -41,7 +41,7 @@ class Learner:
     ):
         self.config = config
         self.rank, self.processes = processes.rank(), processes.count()
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = processes.device_of(device)
         self.precision = precision(self.device, config.ndim)
         self.flat = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
         pair = build_pair(config.plain()).to(self.device, memory_format=self.flat)

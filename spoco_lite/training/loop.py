@@ -70,7 +70,7 @@ class Training(Learner):
         if not config.consistency:  # the only term that learns from an image without any annotation
             samples = [s for s in samples if (s.labels >= 0).any()]
 
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = processes.device_of(device)
         self.batches = Batches(samples, config, device)
         # A crop shows few of a volume's objects. Counting them is free on a CPU; a GPU would have to wait.
         counted = config.crop and device.type == "cpu"
@@ -82,7 +82,7 @@ class Training(Learner):
         self.sums, self.summed = None, 0  # of the loss terms since the last entry of the curve, and of how many steps
         self.kept: dict | None = None  # the step and the score of the weights that are kept
         self.changes: list[dict] = []
-        self.provenance = provenance()  # of the start: the checkout may move on while a run trains
+        self.provenance = provenance(device)  # of the start: the checkout may move on while a run trains
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def draw(self, step: int) -> Batch:
@@ -127,7 +127,7 @@ class Training(Learner):
                     self.save()
                 if stopped and not last:
                     raise KeyboardInterrupt
-        record = self.record()
+        record = processes.of_the_first(self.record())  # the others do not know which weights are kept
         if self.rank == 0:
             write_json(self.folder / "run.json", record)
         return record
@@ -240,7 +240,7 @@ class Training(Learner):
             "steps": self.step,
             "seconds": round(self.seconds),
             "changes": self.changes,
-            "peak_memory_mb": peak_memory_mb(),
+            "peak_memory_mb": peak_memory_mb(self.device),
             "held_out": [s.name for s in self.held_out],
             "kept": self.kept,
             "curve": self.curve,
@@ -260,7 +260,7 @@ def train(
 
     Started by ``torchrun``, the processes share each batch. ``compiled`` runs f through ``torch.compile``.
     """
-    with processes.joined():
+    with processes.joined(device):
         return Training(config, folder, device=device, compiled=compiled).run(progress=progress)
 
 

@@ -9,9 +9,29 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
+def device_of(device: str | torch.device | None) -> torch.device:
+    """The device that is asked for; by default a GPU if there is one.
+
+    >>> device_of("cpu")
+    device(type='cpu')
+    """
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def first() -> bool:
+    """Whether this process speaks for all that ``torchrun`` started, also before they joined and after they left.
+
+    >>> first()
+    True
+    """
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextlib.contextmanager
-def joined() -> Iterator[None]:
+def joined(device: str | torch.device | None = None) -> Iterator[None]:
     """Join the other processes, if ``torchrun`` started this one; leave them at the end.
+
+    GPUs talk through NCCL, CPUs through gloo: what counts is the ``device`` that trains, not what the machine has.
 
     >>> with joined():
     ...     rank(), count()
@@ -20,9 +40,10 @@ def joined() -> Iterator[None]:
     if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
         yield
         return
-    if torch.cuda.is_available():
+    gpu = device_of(device).type == "cuda"
+    if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("nccl" if gpu else "gloo")
     try:
         yield
     finally:
@@ -48,6 +69,18 @@ def mean(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def of_the_first(thing):
+    """What the first process has, plain Python objects, on each of them.
+
+    >>> of_the_first({"score": 0.5})
+    {'score': 0.5}
+    """
+    things = [thing]
+    if count() > 1:
+        dist.broadcast_object_list(things)
+    return things[0]
+
+
 def in_parallel(net: nn.Module) -> nn.Module:
     """The network with gradients that are averaged over the processes; alone, the network itself."""
     if count() == 1:
@@ -58,6 +91,6 @@ def in_parallel(net: nn.Module) -> nn.Module:
 
 def with_common_statistics(net: nn.Module) -> nn.Module:
     """BatchNorm over the batch of all processes. PyTorch has it on GPUs; elsewhere each looks at its own part."""
-    if count() > 1 and torch.cuda.is_available():
+    if count() > 1 and next(net.parameters()).device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(net)
     return net
