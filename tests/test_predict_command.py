@@ -138,6 +138,20 @@ def test_an_unreadable_image_does_not_stop_the_others(plants, tmp_path, capsys):
     assert (tmp_path / "out" / "good.tif").is_file() and "1 of 3 images are done" in said.out
 
 
+def test_an_image_of_other_channels_does_not_stop_the_others_in_tiles(plants, tmp_path, capsys):
+    run = make_run(tmp_path / "run", size=64, crop=True)
+    images = tmp_path / "images"
+    images.mkdir()
+    good = sorted((plants / "images").iterdir())[0]
+    (images / "good.png").write_bytes(good.read_bytes())
+    np.save(images / "a-grey-one.npy", np.zeros((60, 60)))
+    assert predict(run, images, tmp_path / "out", "--tile", 48) == 1
+    said = capsys.readouterr()
+    (error,) = (line for line in said.err.splitlines() if line.startswith("error:"))
+    assert "a-grey-one.npy" in error and "found 1 channels, the network has learned 3" in error
+    assert (tmp_path / "out" / "good.tif").is_file() and "1 of 2 images are done" in said.out
+
+
 def test_volumes_of_every_kind_through_tiles(tmp_path, monkeypatch, capsys):
     run = make_run(tmp_path / "run", size=(16, 16, 16), crop=True, in_channels=1)
     images = tmp_path / "images"

@@ -125,6 +125,8 @@ def _checked(pair, image, out, foreground, tile, overlap, options) -> tuple[tupl
             f"image: found shape {tuple(image.shape)} of {image.dtype}; give floats (C, *S) with {ndim} axes S, not "
             f"empty. LazyImage(image, ndim={ndim}) makes them of integers, and of an image without channel axis"
         )
+    if image.shape[0] != pair.f.in_channels:
+        raise ValueError(f"image: found {image.shape[0]} channels, the network has learned {pair.f.in_channels}")
     tile = TILE[ndim] if tile is None else tile
     tile = (tile,) * ndim if isinstance(tile, int) else tuple(tile)
     overlap = OVERLAP[ndim] if overlap is None else overlap
