@@ -331,6 +331,26 @@ def test_the_threshold_that_suits_best_counts_unless_one_is_given():
     assert validation.validate(pair, samples, size=96) == best
 
 
+@pytest.mark.parametrize("where", ["loss", "weights"])
+def test_no_checkpoint_holds_what_is_not_finite(tmp_path, monkeypatch, where):
+    """A checkpoint is due after each step, an entry of the curve is not; step 2 spoils the run."""
+    step = Training.train_step
+
+    def spoiled(self, batch):
+        terms = step(self, batch)
+        if self.step == 2 and where == "weights":
+            next(self.pair.f.parameters()).data.fill_(math.nan)
+        return terms._replace(pull=terms.pull * math.nan) if self.step == 2 and where == "loss" else terms
+
+    monkeypatch.setattr(Training, "train_step", spoiled)
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", -1)
+    with pytest.raises(FloatingPointError, match=f"{'pull' if where == 'loss' else 'the weights'} not finite"):
+        run(dataclasses.replace(TINY, steps=9, log_every=9, validate_every=9), tmp_path)
+    state = checkpoint(tmp_path)
+    assert state["step"] == 1 and state["sums"].isfinite().all()
+    assert all(value.isfinite().all() for value in state["pair"].values())
+
+
 def test_an_image_held_out_can_be_too_large_for_one_piece(training, monkeypatch):
     sample = load_data("rosettes", "train", size=96)[0]
     whole = validation.validate(training.pair, [sample], size=None)

@@ -120,10 +120,13 @@ class Training(Learner):
                 validates = last or self.step % config.validate_every == 0
                 if validates or self.step % config.log_every == 0:
                     bar.set_postfix(_short(self._log()))
+                stopped = interrupts.asked and self.processes == 1  # several would not stop in the same step
+                saves = validates or stopped or time.perf_counter() - self._saved > CHECKPOINT_SECONDS
+                if saves:
+                    self._refuse_unsound()
                 if validates and self.rank == 0:
                     self._validate()
-                stopped = interrupts.asked and self.processes == 1  # several would not stop in the same step
-                if validates or stopped or time.perf_counter() - self._saved > CHECKPOINT_SECONDS:
+                if saves:
                     self.save()
                 if stopped and not last:
                     raise KeyboardInterrupt
@@ -143,6 +146,15 @@ class Training(Learner):
         self.curve.append(entry)
         self.sums, self.summed = None, 0
         return entry
+
+    def _refuse_unsound(self) -> None:
+        """What is written must be finite: the loss since the last entry of the curve, and the weights by now."""
+        sums = dict(zip(LossTerms._fields, [] if self.sums is None else self.sums.tolist()))
+        wrong = [name for name, value in sums.items() if not math.isfinite(value)]
+        if not all(weight.isfinite().all() for weight in self.pair.parameters()):
+            wrong.append("the weights")
+        if wrong:
+            raise FloatingPointError(self._explain(wrong))
 
     def _explain(self, wrong: list[str]) -> str:
         """Why the loss is not finite. All is repeated from the last checkpoint on; in the bad step, image by image."""
