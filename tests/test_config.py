@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import json
+import math
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,21 @@ from spoco_lite.training.schedule import schedule
         ("photometry", "x", "photometry: found 'x'; give one of colour, microscopy"),
         ("steps", 0, "steps: found 0; give 1 or more"),
         ("batch", 0, "batch: found 0"),
-        ("held_out", -1, "held_out: found -1"),
+        ("held_out", -1, "held_out: found -1; give 0 or more"),
+        ("number", 0, "number: found 0; give 1 or more"),
+        ("learning_rate", -1, "learning_rate: found -1; give a finite number above 0"),
+        ("learning_rate", math.nan, "learning_rate: found nan"),
+        ("learning_rate", math.inf, "learning_rate: found inf"),
+        ("clip_norm", 0, "clip_norm: found 0; give a finite number above 0"),
+        ("weight_decay", -1e-4, "weight_decay: found -0.0001; give 0 or more"),
+        ("momentum", 2, "momentum: found 2; give a number 0 or more, at most 1"),
+        ("fraction", 0, "fraction: found 0; give a number above 0, at most 1"),
+        ("kernel_threshold", 1, "kernel_threshold: found 1; give a number above 0, below 1"),
+        ("loss_stride", 0, "loss_stride: found 0"),
+        ("widths", (), r"widths: found \(\); give channels"),
+        ("widths", (8, 0), r"widths: found \(8, 0\)"),
+        ("scale", (1.25, 0.8), "scale: found"),
+        ("data_options", {"path": object}, "data_options: found <class 'object'> of type type, which a record cannot"),
         ("size", (8, 0, 8), "size: found"),
         ("size", (8, 8, 8), "needs crop=True"),
         ("size", (8, 8), "without crop give one number"),
@@ -50,6 +66,14 @@ def test_the_configuration_of_every_recorded_run_can_be_read(name):
     config = Config.from_record(recorded)
     for field, value in json.loads(json.dumps(dataclasses.asdict(config))).items():
         assert value == recorded.get(field, value), field
+
+
+def test_paths_and_tuples_reach_the_record_and_compare_equal_with_it():
+    config = Config(data_options={"path": Path("leaves"), "background": (0, 255)}, decoder={"sizes": ((1, 2), 3)})
+    recorded = json.loads(json.dumps(config.plain()))
+    assert recorded == config.plain()
+    assert recorded["data_options"] == {"path": "leaves", "background": [0, 255]}
+    assert Config.from_record(recorded).plain() == config.plain()
 
 
 def parsed(words):

@@ -2,7 +2,11 @@
 
 import dataclasses
 import functools
+import json
+import math
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..augment import PHOTOMETRY, SYMMETRIES
 from ..data.annotation import BACKGROUND, HOW
@@ -29,6 +33,38 @@ _data, _views, _network, _loss, _optimiser, _watch = (
         "how often the run looks at itself",
     )
 )
+
+
+_TINY = sys.float_info.min  # the least number above 0
+_LIMITS = {
+    (1, math.inf): (
+        *("steps", "batch", "log_every", "validate_every", "in_channels", "embedding_dim", "max_anchors"),
+        *("loss_stride", "number"),
+    ),
+    (0, math.inf): ("held_out", "seed"),
+    (0.0, sys.float_info.max): ("consistency", "unlabeled_push", "foreground", "weight_decay"),
+    (_TINY, sys.float_info.max): ("learning_rate", "clip_norm", "delta_var", "delta_dist"),
+    (_TINY, 1.0): ("fraction",),
+    (_TINY, 1 - sys.float_info.epsilon): ("kernel_threshold",),
+    (0.0, 1.0): ("momentum",),
+}
+
+
+def _range(least: float, most: float) -> str:
+    """
+    >>> _range(1, math.inf), _range(_TINY, 1.0), _range(_TINY, 1 - sys.float_info.epsilon)
+    ('1 or more', 'a number above 0, at most 1', 'a number above 0, below 1')
+    """
+    if most >= sys.float_info.max:
+        return "a finite number above 0" if least == _TINY else f"{least:g} or more"
+    low = "above 0" if least == _TINY else f"{least:g} or more"
+    return f"a number {low}, {'below' if most < 1 else 'at most'} 1"
+
+
+def _text_of_path(value) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"found {value!r} of type {type(value).__name__}, which a record cannot hold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +151,16 @@ class Config:
             known, value = one.metadata["choices"], getattr(self, one.name)
             if known and value not in known:
                 raise ValueError(f"{one.name}: found {value!r}; give one of {', '.join(known)}")
-        for name in ("steps", "batch", "log_every", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: found {getattr(self, name)}; give 1 or more")
-        if self.held_out < 0:
-            raise ValueError(f"held_out: found {self.held_out}; give a number of images, or 0 for none")
+        for (least, most), names in _LIMITS.items():
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not least <= value <= most:
+                    raise ValueError(f"{name}: found {value}; give {_range(least, most)}")
+        if not self.widths or min(self.widths) < 1:
+            raise ValueError(f"widths: found {self.widths}; give channels, 1 or more, for at least one level")
+        if self.scale is not None and not 0 < self.scale[0] <= self.scale[1] < math.inf:
+            raise ValueError(f"scale: found {self.scale}; give the least and the most, both above 0")
+        self.plain()  # complains of what no record can hold
         sizes = (self.size, self.size) if isinstance(self.size, int) else self.size
         if len(sizes) not in (2, 3) or min(sizes) < 1:
             raise ValueError(f"size: found {self.size}; give one number, or pixels along each of 2 or 3 axes")
@@ -146,12 +187,18 @@ class Config:
         return self.scale or ((0.8, 1.25) if self.crop else (1.05, 1.25))
 
     def plain(self) -> dict:
-        """As JSON holds it, so that it compares equal with what was read from a file.
+        """As JSON holds it, so that it compares equal with what was read from a file. A path is its text.
 
-        >>> Config(widths=(8, 16)).plain()["widths"]
-        [8, 16]
+        >>> Config(widths=(8, 16), data_options={"path": Path("leaves")}).plain()["data_options"]
+        {'path': 'leaves'}
         """
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        plain = {}
+        for name, value in dataclasses.asdict(self).items():
+            try:
+                plain[name] = json.loads(json.dumps(value, default=_text_of_path))
+            except TypeError as error:
+                raise ValueError(f"{name}: {error}; give numbers, text, paths, and lists of them") from None
+        return plain
 
     @classmethod
     def from_record(cls, record: dict) -> "Config":
