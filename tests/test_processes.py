@@ -75,11 +75,11 @@ def start(script, *arguments, tmp_path, processes):
 def steps(tmp_path_factory):
     """What one and what two processes found in the first two steps."""
     found = {}
-    for processes in (1, 2):
-        folder = tmp_path_factory.mktemp(f"with-{processes}")
-        done = start(WORKER, folder, tmp_path=folder, processes=processes)
+    for count in (1, 2):
+        folder = tmp_path_factory.mktemp(f"with-{count}")
+        done = start(WORKER, folder, tmp_path=folder, processes=count)
         assert done.returncode == 0, done.stderr
-        found[processes] = [torch.load(folder / f"found{step}.pt", weights_only=True) for step in range(2)]
+        found[count] = [torch.load(folder / f"found{step}.pt", weights_only=True) for step in range(2)]
     return found
 
 

@@ -120,7 +120,7 @@ def key_and_value(text: str) -> tuple[str, object]:
 
 def run(parsed: argparse.Namespace) -> int:
     record = train(config_from(vars(parsed)), parsed.folder, device=parsed.device, compiled=parsed.compiled)
-    kept = record["kept"]["step"]
     if processes.first():
-        print(f"{parsed.folder}: {record['steps']} steps in {record['seconds']} s; the weights are those of step {kept}")
+        took, kept = f"{record['steps']} steps in {record['seconds']} s", record["kept"]["step"]
+        print(f"{parsed.folder}: {took}; the weights are those of step {kept}")
     return 0
