@@ -44,6 +44,7 @@ def two_views(
     scale: tuple[float, float] = (0.8, 1.25),
     symmetry: str = "plane",
     photometry: str = "colour",
+    tries: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Two augmented, standardised views of a batch and the labels that belong to both.
 
@@ -71,6 +72,9 @@ def two_views(
         blur; strengths of the public code for leaves. ``"microscopy"``: intensity, gamma, blur in the plane,
         Poisson and read-out noise. The kinds are those of the public code for nuclei, the strengths are this
         module's.
+    tries
+        how many windows are drawn for each image; the first that shows an annotated object is taken, else the first.
+        Where few objects are annotated, most windows of an image show none.
 
     Returns
     -------
@@ -91,7 +95,9 @@ def two_views(
         if images.is_cuda:
             with torch.cuda.device(images.device):
                 torch.cuda.manual_seed(seed)
-        windows = draw_windows(len(images), tuple(labels.shape[1:]), size, scale=scale, symmetry=symmetry)
+        windows = draw_windows(tries * len(images), tuple(labels.shape[1:]), size, scale=scale, symmetry=symmetry)
+        if tries > 1:
+            windows = showing_objects(labels, windows.unflatten(0, (tries, -1)), size)
         crops, labels = look_through(images, labels, windows, size)
         change = microscopy if photometry == "microscopy" else colour
         view_f, view_g = (standardize(change(crops)) for _ in range(2))
@@ -184,14 +190,31 @@ def _steepest(window: Tensor, room: Tensor) -> Tensor:
 
 def look_through(images: Tensor, labels: Tensor, windows: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """The views of images ``(N, C, *S)``, interpolated linearly, and of labels ``(N, *S)``, the nearest pixel's."""
-    n, shape = len(images), labels.shape[1:]
-    grid = F.affine_grid(windows.to(images.device, non_blocking=True), [n, 1, *size], align_corners=False)
+    grid = grid_of(windows, labels, size)
     views = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    index = torch.zeros(1, dtype=torch.long, device=images.device)
-    for k, length in enumerate(shape):
+    return views, look_at_labels(labels, grid)
+
+
+def grid_of(windows: Tensor, labels: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Where the pixels of views lie in their images, (N, *size, D), as ``grid_sample`` takes it."""
+    windows = windows.to(labels.device, non_blocking=True)
+    return F.affine_grid(windows, [len(labels), 1, *size], align_corners=False)
+
+
+def look_at_labels(labels: Tensor, grid: Tensor) -> Tensor:
+    """Labels ``(N, *S)`` at the nearest pixels of a grid (N, *size, D)."""
+    index = torch.zeros(1, dtype=torch.long, device=labels.device)
+    for k, length in enumerate(labels.shape[1:]):
         place = ((grid[..., -1 - k] + 1) * (length / 2)).floor().long().clamp(0, length - 1)
         index = index * length + place
-    return views, labels.flatten(1).gather(1, index.flatten(1)).view(n, *size)
+    return labels.flatten(1).gather(1, index.flatten(1)).view(index.shape)
+
+
+def showing_objects(labels: Tensor, windows: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Of each image's windows, (tries, N, D, D + 1), the first that shows an annotated object, else the first."""
+    shown = [(look_at_labels(labels, grid_of(w, labels, size)) > 0).flatten(1).any(1) for w in windows]
+    first = torch.stack(shown).to(torch.uint8).argmax(0)
+    return windows.to(first.device)[first, torch.arange(len(labels), device=first.device)]
 
 
 # ---------------------------------------------------------------------- photometry

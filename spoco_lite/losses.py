@@ -247,13 +247,14 @@ def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None =
     """Objects against the rest, by cross-entropy. Not in the paper.
 
     Of an image without unlabelled pixels: twice the mean over all of them. Of any other, each side has half of the
-    weight: ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in R} softplus(z_i)``, where the rest R are all pixels
-    outside the annotated objects. It holds objects that nobody annotated. They do no harm: with balanced sides, the
-    more likely a pixel is to be an object's, the higher is the best logit, whatever share of R is object (Menon et al.
-    2015). Only where to cut is left to say (:meth:`spoco_lite.unet.EmbeddingUNet.calibrate`). So neither a class prior
-    nor pseudo-labels are needed.
+    weight: ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in U} softplus(z_i)``. The unlabelled pixels U hold
+    objects too. They do no harm: with balanced sides, the more likely a pixel is to be an object's, the higher is the
+    best logit, whatever share of U is object (Menon et al. 2015). Only where to cut is left to say
+    (:meth:`spoco_lite.unet.EmbeddingUNet.calibrate`). So neither a class prior nor pseudo-labels are needed. Annotated
+    background, such as a few strokes, is sure: it takes half of the weight of U's side.
 
-    ``logits`` and ``labels`` are ``(N, *S)``; of an image without an annotated object only the other side counts.
+    ``logits`` and ``labels`` are ``(N, *S)``. Of an image without an annotated object only annotated background counts:
+    unlabelled pixels alone would outweigh the objects of other images.
 
     >>> foreground_loss(torch.tensor([[[9.0, 9.0, -9.0, -9.0]]]), torch.tensor([[[1, 1, -1, -1]]])).round(decimals=3)
     tensor(0.)
@@ -268,7 +269,12 @@ def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None =
     sums = empty.scatter_add(1, object_of, if_object)[:, 1:]
     sizes = empty.scatter_add(1, object_of, torch.ones_like(z))[:, 1:]
     objects = (sums / sizes.clamp_min(1)).sum(1) / (sizes > 0).sum(1).clamp_min(1)
-    rest = (slots <= 0).to(z.dtype)
-    balanced = objects + (if_not * rest).sum(1) / rest.sum(1).clamp_min(1)
-    plain = 2 * torch.where(slots > 0, if_object, if_not).mean(1)
-    return mean_over_images(torch.where((slots < 0).any(1), balanced, plain))
+
+    def mean_where(mask: Tensor) -> Tensor:
+        return (if_not * mask).sum(1) / mask.sum(1).clamp_min(1)
+
+    unlabeled = mean_where(slots < 0) * (slots > 0).any(1)
+    background, has_background = mean_where(slots == 0), (slots == 0).any(1)
+    sparse = objects + torch.where(has_background, (unlabeled + background) / 2, unlabeled)
+    dense = 2 * torch.where(slots > 0, if_object, if_not).mean(1)
+    return mean_over_images(torch.where((slots < 0).any(1), sparse, dense))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from spoco_lite import augment
 from spoco_lite.augment import colour, draw_windows, look_through, microscopy, standardize, two_views
 
 PLANE, VOLUME = (60, 60), (20, 40, 40)
@@ -243,3 +244,28 @@ def test_wrong_shapes(images, labels):
 def test_wrong_options(options, message):
     with pytest.raises(ValueError, match=message):
         two_views(torch.zeros(1, 1, 7, 30, 30), torch.zeros(1, 7, 30, 30).long(), seed=0, **options)
+
+
+def test_with_several_tries_a_view_shows_an_annotated_object_if_one_of_them_does():
+    """One small object in a corner of a large image: a single window in some twenty shows it."""
+    labels = torch.full((16, 64, 64), -1)
+    labels[:, 2:6, 2:6] = 1
+    labels[8:] = -1  # half of the images have none at all
+    images = torch.rand(16, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    shown = {}
+    for tries in (1, 64):
+        _, _, seen = augment.two_views(images, labels, size=16, seed=0, photometry="microscopy", tries=tries)
+        shown[tries] = (seen[:8] > 0).flatten(1).any(1).sum().item()
+        assert (seen[8:] == -1).all()
+    assert shown[1] <= 2 and shown[64] >= 7
+
+
+def test_the_first_try_that_shows_an_object_is_taken():
+    labels = torch.full((2, 8, 8), -1)
+    labels[0, :4], labels[1, 4:] = 1, 1
+    identity = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
+    upper, lower = identity.clone(), identity.clone()
+    upper[1], lower[1] = torch.tensor([0, 0.25, -0.75]), torch.tensor([0, 0.25, 0.75])  # two rows at the top, or below
+    windows = torch.stack([torch.stack([lower, lower]), torch.stack([upper, upper]), torch.stack([identity, identity])])
+    chosen = augment.showing_objects(labels, windows, (2, 8))
+    torch.testing.assert_close(chosen, torch.stack([upper, lower]))

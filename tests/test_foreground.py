@@ -38,8 +38,13 @@ def naive(logits, labels):
         for k in objects:
             own = [loss for loss, (_, other) in zip(losses, pixels) if other == k]
             total += sum(own) / len(own) / len(objects) / len(logits)
-        rest = [loss for loss, (_, k) in zip(losses, pixels) if k <= 0]
-        total += sum(rest) / max(1, len(rest)) / len(logits)
+        sides = []
+        if any(k == 0 for _, k in pixels):
+            background = [loss for loss, (_, k) in zip(losses, pixels) if k == 0]
+            sides.append(sum(background) / len(background))
+        unlabelled = [loss for loss, (_, k) in zip(losses, pixels) if k < 0]
+        sides.append(sum(unlabelled) / len(unlabelled) if objects else 0.0)
+        total += sum(sides) / len(sides) / len(logits)
     return total
 
 

@@ -12,6 +12,9 @@ from ..data import Sample
 from .config import Config
 
 
+TRIES = 8  # windows drawn for a crop, so that most show an annotated object
+
+
 class Batch(NamedTuple):
     view_f: Tensor  # (N, C, *S)
     view_g: Tensor  # (N, C, *S)
@@ -78,6 +81,7 @@ class Batches:
             scale=config.view_scale,
             symmetry=config.symmetry,
             photometry=config.photometry,
+            tries=TRIES if config.crop else 1,
         )
         return Batch(*views)
 
