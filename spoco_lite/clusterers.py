@@ -190,7 +190,7 @@ def hdbscan_clusters(
         cluster_selection_epsilon=epsilon,
         core_dist_n_jobs=1,  # starting processes costs more than they save on a subsample
     )
-    found = torch.from_numpy(clusterer.fit_predict(points[chosen].double().cpu().numpy())).to(chosen)
+    found = torch.from_numpy(clusterer.fit_predict(points[chosen].cpu().double().numpy())).to(chosen)
 
     clustered, member = chosen[found >= 0], found[found >= 0]
     sizes = torch.bincount(member)

@@ -27,10 +27,10 @@ from .sums.regions import (
     lift,
     lifted_distances,
 )
-from .sums.terms import EPS, Term, check_choices, mean_over_images, run_terms, without_autocast
+from .sums.terms import EPS, Term, check_choices, exact, mean_over_images, run_terms
 
 
-@without_autocast
+@exact
 def pull_loss(embeddings: Tensor, labels: Tensor, *, delta_var: float = 0.5, regions: Regions | None = None) -> Tensor:
     """Pixels of a region come within ``delta_var`` of its mean.
 
@@ -57,7 +57,7 @@ def pull_term(r: Regions, *, delta_var: float) -> Term:
     return Term(r.means, add, finish)
 
 
-@without_autocast
+@exact
 def push_loss(embeddings: Tensor, labels: Tensor, *, delta_dist: float = 2.0, regions: Regions | None = None) -> Tensor:
     """Means of two regions move 2 delta_dist apart: ``mean_{k != l} [2 delta_dist - |mu_k - mu_l|]_+^2``.
 
@@ -72,7 +72,7 @@ def push_loss(embeddings: Tensor, labels: Tensor, *, delta_dist: float = 2.0, re
     return mean_over_images((pairs * hinged).sum((1, 2)) / pairs.sum((1, 2)).clamp_min(1))
 
 
-@without_autocast
+@exact
 def regularizer_loss(embeddings: Tensor, labels: Tensor, *, regions: Regions | None = None) -> Tensor:
     """Means of the annotated regions stay near the origin: ``mean_k |mu_k|``.
 
@@ -84,7 +84,7 @@ def regularizer_loss(embeddings: Tensor, labels: Tensor, *, regions: Regions | N
     return mean_over_images(norms.sum(1) / r.present.sum(1).clamp_min(1))
 
 
-@without_autocast
+@exact
 def instance_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -152,7 +152,7 @@ def instance_term(
     return Term(anchors, add, finish)
 
 
-@without_autocast
+@exact
 def unlabeled_push_loss(
     embeddings: Tensor, labels: Tensor, *, delta_dist: float = 2.0, regions: Regions | None = None
 ) -> Tensor:
@@ -183,7 +183,7 @@ def unlabeled_push_term(r: Regions, *, delta_dist: float) -> Term:
     return Term(r.means, add, finish)
 
 
-@without_autocast
+@exact
 def consistency_loss(
     emb_f: Tensor,
     emb_g: Tensor,
@@ -242,7 +242,7 @@ def consistency_loss(
     return mean_over_images(losses.sum(1) / valid.sum(1).clamp_min(1))
 
 
-@without_autocast
+@exact
 def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None = None) -> Tensor:
     """Objects against the rest, by cross-entropy. Not in the paper.
 

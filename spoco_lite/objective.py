@@ -16,7 +16,7 @@ from .losses import (
 )
 from .selection import GaussianKernel
 from .sums.regions import annotated_regions
-from .sums.terms import check_choices, run_terms, without_autocast
+from .sums.terms import check_choices, exact, run_terms
 
 
 class LossTerms(NamedTuple):
@@ -104,7 +104,7 @@ class SpocoLoss:
             "foreground": {"max_objects": max_objects},
         }
 
-    @without_autocast
+    @exact
     def __call__(
         self,
         emb_f: Tensor,

@@ -161,9 +161,7 @@ def draw_anchors(
     n, pixels = unlabeled.shape
     if pixels == 0 or n == 0:
         return labels.new_zeros(n, max_anchors, dtype=torch.long), unlabeled.new_zeros(n, max_anchors)
-    draws = torch.rand(
-        n, CANDIDATES_PER_ANCHOR * max_anchors, dtype=torch.float64, device=emb_f.device, generator=generator
-    )
+    draws = _uniform((n, CANDIDATES_PER_ANCHOR * max_anchors), emb_f.device, generator)
     cumulative = unlabeled.cumsum(1)
     count = cumulative[:, -1:]
     ranks = (draws * count).long() + 1  # the pixel with the r-th unlabelled label, r uniform in 1..count
@@ -201,9 +199,15 @@ def draw_object_pixels(slots: Tensor, sizes: Tensor, *, generator: torch.Generat
     order = slots.argsort(dim=1, stable=True)  # the unlabelled pixels, then those of region 0, of region 1, ...
     regions = torch.arange(sizes.shape[1], dtype=slots.dtype, device=slots.device).repeat(len(slots), 1)
     before = torch.searchsorted(slots.gather(1, order), regions)
-    draws = torch.rand(before.shape, dtype=torch.float64, device=slots.device, generator=generator)
+    draws = _uniform(before.shape, slots.device, generator)
     places = before + (draws * sizes).long()
     return order.gather(1, places.clamp_max(slots.shape[1] - 1))
+
+
+def _uniform(shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """Numbers from 0 to below 1, in float64, which reaches each of a billion pixels; Apple GPUs have float32 only."""
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    return torch.rand(shape, dtype=dtype, device=device, generator=generator)
 
 
 def embeddings_at(embeddings: Tensor, pixels: Tensor) -> Tensor:

@@ -196,6 +196,65 @@ def test_autocast_changes_nothing(term):
         assert torch.equal(SUPERVISED[term](embeddings, labels), outside)
 
 
+@pytest.fixture(params=["one block", "blocks"])
+def sparse_scene(request, monkeypatch):
+    """Embeddings with gradients, those of g, labels with unlabelled pixels; summed in one block or in many."""
+    if request.param == "blocks":
+        monkeypatch.setitem(blocks.BLOCK, "cpu", 256)
+    emb_f, emb_g = (2 * torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
+    labels = torch.full((2, 16, 16), -1)
+    labels[:, :4], labels[:, 4:8] = 1, 2
+    return emb_f.requires_grad_(), emb_g, labels
+
+
+def test_a_gradient_inside_autocast_is_refused(sparse_scene):
+    """Products of the backward pass would be rounded to bfloat16."""
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = SpocoLoss()(*sparse_scene)
+        for loss in (terms.total, terms.pull, losses.pull_loss(sparse_scene[0], sparse_scene[2])):
+            with pytest.raises(RuntimeError, match="leave autocast before it"):
+                loss.backward(retain_graph=True)
+    terms.total.backward()
+    assert sparse_scene[0].grad.abs().sum() > 0
+
+
+def test_a_second_derivative_is_refused(sparse_scene):
+    """The sums keep no graph of their backward pass."""
+    (slope,) = torch.autograd.grad(SpocoLoss()(*sparse_scene).total, sparse_scene[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.square().sum().backward()
+
+
+def test_products_are_exact_whatever_precision_is_asked_for(sparse_scene, monkeypatch):
+    """On a GPU, "high" is TF32, whose three digits spoil the small distance between large embeddings."""
+    seen = []
+
+    def watched(product):
+        return lambda *args, **kwargs: (seen.append(torch.get_float32_matmul_precision()), product(*args, **kwargs))[1]
+
+    monkeypatch.setattr(torch, "bmm", watched(torch.bmm))
+    torch.set_float32_matmul_precision("high")
+    try:
+        terms = SpocoLoss()(*sparse_scene)
+        forward = len(seen)
+        terms.total.backward()
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert forward and set(seen) == {"highest"}
+    assert (len(seen) > forward) == (blocks.BLOCK["cpu"] == 256)  # blocks are computed again
+
+
+@pytest.mark.parametrize("large", [2**31, 2**62, 2**63 - 1])
+def test_labels_of_any_size_mean_the_same(large):
+    embeddings, labels = embed(2, 4, (3, 4)), named_labels("one object", (3, 4)).repeat(2, 1, 1)
+    labels[:, 0, 0] = 3
+    as_large = labels.where(labels != labels.max(), large)
+    assert as_large.max() == large
+    for name, function in SUPERVISED.items():
+        torch.testing.assert_close(function(embeddings, as_large), function(embeddings, labels), msg=name)
+
+
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_empty_batch(size):
     embeddings = torch.zeros(0, 4, *size, requires_grad=True)

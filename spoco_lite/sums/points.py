@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .blocks import full_products
+
 BLOCK = 1 << 22  # entries of a distance table held at once (16 MiB in float32), however many points
 
 
@@ -34,7 +36,8 @@ def ball_sums(points: Tensor, centres: Tensor, radius: float) -> tuple[Tensor, T
 
 def squared_distances(points: Tensor, centres: Tensor) -> Tensor:
     """(P, E), (K, E) -> (P, K) with one matrix product; far from the origin rounding spoils it, so centre first."""
-    return (points.square().sum(1, keepdim=True) + centres.square().sum(1)).addmm_(points, centres.T, alpha=-2)
+    with full_products(points.device.type):
+        return (points.square().sum(1, keepdim=True) + centres.square().sum(1)).addmm_(points, centres.T, alpha=-2)
 
 
 def largest_first(labels: Tensor) -> Tensor:

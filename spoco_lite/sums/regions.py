@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .blocks import sum_over_pixels
+
+_MOST = torch.iinfo(torch.int64).max - 1
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class _Lift(torch.autograd.Function):
         return lifted
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         (lifted,) = ctx.saved_tensors
         slope = torch.addcmul(gradient[:, :-2], lifted[:, :-2], gradient[:, -1:], value=2)
@@ -154,6 +158,9 @@ def consecutive(labels: Tensor) -> tuple[Tensor, int]:
         return labels, 0
     if labels.min() < -1:
         raise ValueError(f"labels: found {int(labels.min())}; the only negative label is -1, for unlabelled pixels")
+    if int(labels.max()) > _MOST // len(labels):  # the numbers below would overflow
+        values, inverse = torch.unique(labels.clamp_min(0), return_inverse=True)
+        labels = torch.where(labels < 0, labels, inverse + (values[0] > 0))
     stride = labels.max().clamp_min(0) + 1  # image and label in one number, so that one `unique` serves the batch
     image = torch.arange(labels.shape[0], device=labels.device)[:, None]
     values, inverse = torch.unique(torch.where(labels > 0, labels, 0) + image * stride, return_inverse=True)

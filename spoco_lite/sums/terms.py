@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .blocks import sum_over_pixels
+from .blocks import full_products, sum_over_pixels
 from .regions import Regions, lifted_distances, membership
 
 EPS = 1e-6  # keeps the Dice of two empty masks, and the slope of a distance of 0, finite
@@ -57,15 +57,25 @@ def run_terms(regions: Regions, *terms: Term) -> list[Tensor]:
     return [term.finish(total) for term, total in zip(terms, sums)]
 
 
-def without_autocast(function):
-    """Run a term outside autocast: its matrix products would round distances to three digits."""
+def exact(function):
+    """A term computes in full precision, whatever the program around it asks for; see :func:`full_products`.
+
+    Its gradient is refused inside autocast, whose products would make it wrong by some percents, and nobody would see.
+    """
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         device = next((x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), "cpu")
-        if not torch.amp.is_autocast_available(device):
-            return function(*args, **kwargs)
-        with torch.autocast(device, enabled=False):
-            return function(*args, **kwargs)
+
+        def refuse(gradient: Tensor) -> None:
+            if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+                raise RuntimeError("backward() of the loss inside autocast rounds its sums: leave autocast before it")
+
+        with full_products(device):
+            result = function(*args, **kwargs)
+        for value in result if isinstance(result, tuple) else [result]:
+            if value.requires_grad:
+                value.register_hook(refuse)
+        return result
 
     return wrapper
