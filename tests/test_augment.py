@@ -247,9 +247,9 @@ def test_wrong_options(options, message):
 
 
 def test_with_several_tries_a_view_shows_an_annotated_object_if_one_of_them_does():
-    """One small object in a corner of a large image: a single window in some twenty shows it."""
+    """One small object in a large image: about one window in ten shows it."""
     labels = torch.full((16, 64, 64), -1)
-    labels[:, 2:6, 2:6] = 1
+    labels[:, 20:24, 20:24] = 1
     labels[8:] = -1  # half of the images have none at all
     images = torch.rand(16, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     shown = {}
@@ -257,7 +257,7 @@ def test_with_several_tries_a_view_shows_an_annotated_object_if_one_of_them_does
         _, _, seen = augment.two_views(images, labels, size=16, seed=0, photometry="microscopy", tries=tries)
         shown[tries] = (seen[:8] > 0).flatten(1).any(1).sum().item()
         assert (seen[8:] == -1).all()
-    assert shown[1] <= 2 and shown[64] >= 7
+    assert shown[1] <= 4 and shown[64] == 8
 
 
 def test_the_first_try_that_shows_an_object_is_taken():

@@ -11,7 +11,6 @@ from ..augment import two_views
 from ..data import Sample
 from .config import Config
 
-
 TRIES = 8  # windows drawn for a crop, so that most show an annotated object
 
 
