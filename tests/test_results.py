@@ -130,14 +130,14 @@ def fractions(tmp_path) -> Path:
 
 def test_the_summary_has_a_row_per_run_the_fewest_labels_first(fractions):
     none, strokes, images, dense = lines(of_runs.summary, fractions)
-    assert none == "| `b` | val, 1 image | 100 of 1000 | unlabelled | 0.700 | 0.500 | 0.500 |"
-    assert strokes == "| `c` | val, 1 image | 100 of 1000 | a few strokes | 0.750 | 0.625 | 0.500 |"
-    assert images == "| `d` | val, 1 image | 100 of 1000 | all, in whole images | 0.800 | 0.750 | 0.500 |"
-    assert dense == "| `a` | val, 1 image | 1000 of 1000 | all labelled | 0.900 | 0.800 | 0.500 |"
+    assert none == "| `b` | val, 1 image | 100 of 1000 | unlabelled | the paper's | 0.700 | 0.500 | 0.500 |"
+    assert strokes == "| `c` | val, 1 image | 100 of 1000 | a few strokes | the paper's | 0.750 | 0.625 | 0.500 |"
+    assert images == "| `d` | val, 1 image | 100 of 1000 | all, in whole images | the paper's | 0.800 | 0.750 | 0.500 |"
+    assert dense == "| `a` | val, 1 image | 1000 of 1000 | all labelled | the paper's | 0.900 | 0.800 | 0.500 |"
 
 
 def test_a_run_without_mask_has_an_empty_cell(tmp_path):
-    row = "| `embryos-25` | test, 1 volume | 125 of 560 | a few strokes | | 0.750 | 0.500 |"
+    row = "| `embryos-25` | test, 1 volume | 125 of 560 | a few strokes | the paper's | | 0.750 | 0.500 |"
     assert lines(of_runs.summary, write(tmp_path, embryos=NEWER)) == [row]
 
 
@@ -152,14 +152,14 @@ def test_the_curve_shows_what_the_records_hold(fractions, tmp_path, monkeypatch)
     text = of_pictures.curves(fractions, tmp_path / "pictures")
     assert "pictures/cvppp.png" in text and ":alt: cvppp" in text and (tmp_path / "pictures" / "cvppp.png").is_file()
     assert drawn == [
-        ([0.1], [0.7], "inside the given foreground, background unlabelled"),
-        ([0.1], [0.75], "inside the given foreground, background a few strokes"),
-        ([0.1], [0.8], "inside the given foreground, background all, in whole images"),
-        ([1.0], [0.9], "inside the given foreground, background all labelled"),
-        ([0.1], [0.5], "whole image, background unlabelled"),
-        ([0.1], [0.625], "whole image, background a few strokes"),
-        ([0.1], [0.75], "whole image, background all, in whole images"),
-        ([1.0], [0.8], "whole image, background all labelled"),
+        ([0.1], [0.7], "inside the given foreground, background unlabelled, the paper's"),
+        ([0.1], [0.75], "inside the given foreground, background a few strokes, the paper's"),
+        ([0.1], [0.8], "inside the given foreground, background all, in whole images, the paper's"),
+        ([1.0], [0.9], "inside the given foreground, background all labelled, the paper's"),
+        ([0.1], [0.5], "whole image, background unlabelled, the paper's"),
+        ([0.1], [0.625], "whole image, background a few strokes, the paper's"),
+        ([0.1], [0.75], "whole image, background all, in whole images, the paper's"),
+        ([1.0], [0.8], "whole image, background all labelled, the paper's"),
     ]
     for name in "ab":
         (fractions / "runs" / name / "run.json").unlink()
@@ -177,8 +177,10 @@ def test_examples_are_copied_beside_the_page(fractions, tmp_path):
 
 def test_ways_to_label_one_share_are_compared(fractions):
     strokes, images = lines(of_runs.budget, fractions)
-    assert strokes == "| `c` | `b` | +0.050 ± nan | +0.125 ± nan |"  # of one image there is no standard error
-    assert images == "| `d` | `b` | +0.100 ± nan | +0.250 ± nan |"
+    assert (
+        strokes == "| `c` | the paper's | `b` | +0.050 ± nan | +0.125 ± nan |"
+    )  # of one image there is no standard error
+    assert images == "| `d` | the paper's | `b` | +0.100 ± nan | +0.250 ± nan |"
     for name in "bcd":
         (fractions / "runs" / name / "run.json").unlink()
     assert of_runs.budget(fractions) == "There are no such runs yet."
@@ -294,3 +296,11 @@ def test_provenance_of_old_and_new_records_side_by_side(tmp_path):
         "| Commit of the scores | not in a checkout | `0123456789ab` |",
     ):
         assert row in filled
+
+
+def test_runs_of_our_recipe_are_marked_and_compared_with_the_papers(fractions):
+    ours = json.loads((fractions / "runs" / "b" / "run.json").read_text())
+    ours["config"] |= {"unit": [4.0, 4.0], "foreground": 1.0}
+    write(fractions, e=ours | {"name": "e"})
+    assert ["the paper's" in line for line in lines(of_runs.summary, fractions)] == [True, True, True, False, True]
+    assert "| `e` | ours | `b` | +0.000 ± nan | +0.000 ± nan |" in lines(of_runs.budget, fractions)

@@ -1,11 +1,12 @@
 """The pictures of the recorded runs; they go beside the page, into a folder that is given."""
 
 import shutil
+from itertools import product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.ticker import PercentFormatter
-from of_runs import BACKGROUNDS, asked, background, by_data_set, objects, picture, read_records, tuned
+from of_runs import BACKGROUNDS, asked, background, by_data_set, objects, picture, read_records, recipe, tuned
 from tables import count
 
 from spoco_lite.prediction.decoders import WHOLE_IMAGE, WITH_MASK
@@ -21,13 +22,14 @@ def curves(data: Path, pictures: Path) -> str:
         figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
         figure.set_facecolor("white")
         for way, colour in ((WITH_MASK, "C0"), (WHOLE_IMAGE, "C1")):
-            for labelled, marker in zip(BACKGROUNDS, "o^Ds"):
-                some = [r for r in group if tuned(r, way) and background(r) == labelled]
+            for (labelled, marker), kind in product(zip(BACKGROUNDS, "o^Ds"), ("the paper's", "ours")):
+                some = [r for r in group if tuned(r, way) and (background(r), recipe(r)) == (labelled, kind)]
                 shares = [r["data"]["annotated_objects"] / objects(r) for r in some]
-                label = f"{way}, background {BACKGROUNDS[labelled]}"
+                label = f"{way}, background {BACKGROUNDS[labelled]}, {kind}"
                 sbd = [tuned(r, way)["mean"]["sbd"] for r in some]
+                style = "none" if kind == "the paper's" else "full"
                 if some:
-                    ax.plot(shares, sbd, marker, color=colour, fillstyle="none", linestyle=":", label=label)
+                    ax.plot(shares, sbd, marker, color=colour, fillstyle=style, linestyle=":", label=label)
         ax.set(xlabel="objects labelled", ylabel="SBD", xlim=(0, 1.05), ylim=(0, 1))
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.grid(alpha=0.3)
@@ -38,7 +40,7 @@ def curves(data: Path, pictures: Path) -> str:
         found.append(
             f"```{{figure}} {pictures.name}/{dataset}.png\n:alt: {dataset}: points of SBD against the share of objects "
             f"labelled; the numbers are in the tables\n\n{dataset}, {count(len(group), 'run')}, tuned decoder. Dotted "
-            "lines join runs whose background was labelled alike.\n```"
+            "lines join runs of one recipe whose background was labelled alike; hollow: the paper's, full: ours.\n```"
         )
     return "\n\n".join(found) or "No data set has three runs yet."
 
