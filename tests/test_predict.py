@@ -19,6 +19,11 @@ class Colour(nn.Module):
     def forward(self, images):
         return self.scale * images
 
+    foreground = False  # as EmbeddingUNet says it
+
+    def split(self, output):
+        return output, None
+
 
 def picture(size=(30, 41)):
     """Black ground with a red and a green rectangle."""
