@@ -192,17 +192,19 @@ class EmbeddingUNet(nn.Module):
         """Move ``cut``, above which a logit means object, a little towards what a batch of training says.
 
         With all pixels annotated the cut is 0. Else unlabelled pixels are no reliable background, and even a pixel that
-        is certainly of an object has finite odds: those of a clear annotated one, at the upper quartile. One that has
-        half of these odds is as likely to be object as not (Elkan and Noto 2008). Where nothing is annotated the cut
-        stays.
+        is certainly of an object has finite odds: about the typical ones above 1. A pixel that has half of these is as
+        likely to be object as not (after Elkan and Noto 2008). The typical odds are those of unlabelled pixels: of the
+        annotated ones a long training learns by heart that they are annotated. Where no unlabelled pixel has odds above
+        1, the cut stays.
 
         >>> net = EmbeddingUNet(1, 4, widths=(4,), foreground=True)
-        >>> net.calibrate(torch.tensor([[[2.0, 2.0, -5.0]]]), torch.tensor([[[1, 1, -1]]]), weight=1.0)
+        >>> net.calibrate(torch.tensor([[[5.0, 2.0, 2.0, -5.0]]]), torch.tensor([[[1, -1, -1, -1]]]), weight=1.0)
         >>> round(net.cut.item(), 2)
         1.31
         """
-        clear = torch.where(labels > 0, logits.float(), torch.nan).flatten().nanquantile(0.75)
-        target = torch.where((labels < 0).any(), clear - math.log(2), 0.0 * clear)
+        logits = logits.float()
+        typical = torch.where((labels < 0) & (logits > 0), logits, torch.nan).nanmedian()
+        target = torch.where((labels < 0).any(), (typical - math.log(2)).clamp_min(0), 0.0)
         self.cut.lerp_(torch.where(target.isfinite(), target, self.cut), weight)
 
 

@@ -143,13 +143,17 @@ def test_the_cut_is_where_an_object_is_as_likely_as_not():
     net = EmbeddingUNet(1, 4, widths=(4,), foreground=True)
     odds_of_bright = 3.0 / 0.9  # of the labelled pixels all, of the rest 0.9 / 3 of them: 1 / (0.9 / 3)
     bright, dim = torch.tensor(odds_of_bright).log(), torch.tensor(odds_of_bright / 2).log()
-    logits = torch.stack([bright] * 9 + [dim] * 2)[None, None]
-    labels = torch.tensor([[[1] * 6 + [-1] * 5]])
+    by_heart, soil = torch.tensor(9.0), torch.tensor(-9.0)
+    logits = torch.stack([by_heart] * 6 + [bright] * 5 + [dim] * 2 + [soil] * 9)[None, None]
+    labels = torch.tensor([[[1] * 6 + [-1] * 16]])
     for _ in range(1200):
         net.calibrate(logits, labels)
     torch.testing.assert_close(net.cut, dim)
-    net.calibrate(logits, labels.clamp_max(-1))  # nothing annotated: it stays
+    net.calibrate(-logits.abs(), labels)  # nothing looks like an object: it stays
     torch.testing.assert_close(net.cut, dim)
+    net.calibrate(logits.clamp_max(0.1), labels, weight=1.0)  # no odds below 1 are an object's
+    assert net.cut == 0
+    net.calibrate(logits, labels, weight=1.0)
     net.calibrate(logits, labels.clamp_min(0), weight=1.0)
     assert net.cut == 0
 
@@ -160,7 +164,7 @@ def test_training_with_a_foreground_predicts_inside_it(tmp_path):
     record = train(config, tmp_path, progress=False)
     assert record["curve"][-1]["foreground"] > 0
     pair = load_model(tmp_path)
-    assert pair.g.foreground and pair.f.cut != 0
+    assert pair.g.foreground
     assert pair.g.unit == (4.0, 4.0)
     sample = data.load("rosettes", "val", size=32)[0]
     assert way_of(pair, masked=False) == OWN_MASK
