@@ -58,6 +58,15 @@ def test_a_row_is_its_entries(records):
     assert ours[2] == "0.825 ± 0.035" and ours[4] == "+0.475 ± 0.025"
 
 
+def test_the_headline_says_what_the_entries_say(records):
+    said = of_bench.bench_headline(records)
+    assert "2 trainings of 3 minutes each" in said
+    assert "inside the mask of 0.35 with the paper's recipe and of **0.83** with ours" in said
+    assert said.endswith("The worst seed of ours is better than the best of the paper's.")
+    (records / "bench" / "leaves.jsonl").write_text(json.dumps(entry("leaves-10-ours", 0, (0.5, 0.5))) + "\n")
+    assert of_bench.bench_headline(records) == of_bench.NONE
+
+
 def test_what_tells_why_is_a_mean(records):
     assert cells(of_bench.bench_why(records))[0] == ["the paper's recipe", "0.50", "0.90"]
     assert cells(of_bench.bench_agreement(records))[0][1] == "0.20 → 0.40"

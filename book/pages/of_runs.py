@@ -172,6 +172,7 @@ def provenance(data: Path) -> str:
         "Embedding": lambda r: r["config"].get("embedding_dim"),
         "Steps": steps,
         "Kept": lambda r: f"those of step {r['kept']['step']}" if r.get("kept") else None,
+        "Notes": lambda r: " ".join(r.get("notes", ())) or None,
         "Batch": lambda r: count(r["config"]["batch"], picture(r)),
         "Seed": lambda r: r["config"]["seed"],
         "Parameters": "{parameters:,}",

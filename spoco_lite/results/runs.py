@@ -19,6 +19,7 @@ The fields of ``run.json``:
   ap, are, vi_split, vi_merge``, and ``mean`` has ``abs_dic``
 * ``tuning``: ``{way: {images, window, objects, tried [{decoder, sbd, dic, ap50}]}}``: what chose the decoder;
   of larger images only the central ``window``; ``objects``: how many, all with their labels, that took
+* ``notes``: what else was done, in sentences, by hand
 * ``scored_commit``: of the code that made ``scores`` and ``tuning``
 
 Older records lack fields, such as ``held_out``, ``kept``, ``precision`` or the later scores.
