@@ -75,7 +75,7 @@ def test_what_tells_why_is_a_mean(records):
 def test_each_table_stands_on_the_page_and_each_row_of_the_bench_in_a_table():
     for make in of_bench.MAKERS:
         assert f"<!-- {make.__name__}:begin -->" in PAGE, make.__name__
-    tables = [of_bench.RECIPE, of_bench.LABELS, *of_bench.TERMS.values(), of_bench.CODE]
+    tables = [of_bench.RECIPE, of_bench.NUCLEI, of_bench.LABELS, *of_bench.TERMS.values(), of_bench.CODE]
     tables += [*of_bench.PEERS.values(), *of_bench.BUDGET.values()]
     shown = set().union(*tables)
     assert shown == {row.name for row in ROWS}

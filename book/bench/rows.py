@@ -116,4 +116,13 @@ ROWS = [
             ("8-components", {"embedding_dim": 8}),
         )
     ),
+    *(
+        _nuclei(f"100-all-ours-{name}", ALL | OURS | change)
+        for name, change in (
+            ("foreground-3", {"foreground": 3.0}),
+            ("loss-stride-1", {"loss_stride": 1}),
+            ("group-norm", {"norm": "group"}),
+            ("3000-steps", {"steps": 3000}),
+        )
+    ),
 ]
