@@ -91,7 +91,7 @@ def test_the_page_names_the_number_of_images_and_the_command_of_the_recipe():
 
     assert f"the last\n{BASES['leaves']['held_out']} of it" in PAGE
     row = next(row for row in ROWS if row.name == "leaves-10-ours")
-    config, command = config_of(row, 0), re.search(r"python -m spoco_lite train (.*)", PAGE)[1]
+    config, command = config_of(row, 0), re.search(r"python -m spoco_lite train (.*\n.*)", PAGE)[1]
     for option in (f"--fraction {config.fraction}", f"--size {config.size}", f"--batch {config.batch}",
                    f"--loss-stride {config.loss_stride}", "--unit 4 4", "--foreground 1"):  # fmt: skip
         assert option in command

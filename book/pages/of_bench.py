@@ -97,14 +97,14 @@ CODE = {
     "leaves-10-paper-momentum-while-evaluating": "g moves while the run validates",
 }
 WHY = {  # what tells why, as entries name it: as the table does
-    "apart, neighbours": "pairs of neighbours apart",
-    "apart, strangers": "pairs of strangers apart",
-    "own, near the border": "border pixels nearest to their own mean",
-    "own, far from it": "inner pixels nearest to their own mean",
-    "background free": "background pixels away from every object",
-    "bound: SBD": "SBD of the best decoder there can be",
-    "foreground: precision": "foreground found: precision",
-    "foreground: recall": "foreground found: recall",
+    "apart, neighbours": "neighbours apart",
+    "apart, strangers": "strangers apart",
+    "own, near the border": "border at home",
+    "own, far from it": "inner at home",
+    "background free": "soil free",
+    "bound: SBD": "best SBD",
+    "foreground: precision": "precision",
+    "foreground: recall": "recall",
 }
 
 
