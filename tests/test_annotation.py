@@ -223,6 +223,17 @@ def test_strokes_follow_another_size_and_never_cover_an_object():
         assert (grown & there).sum() > 0.4 * min(grown.sum(), there.sum())
 
 
+def test_a_stroke_annotates_nothing_of_an_object_that_it_meets():
+    """As where the label map has been corrected since the plan was made: a leaf that nobody saw lies under a stroke."""
+    s = pot()
+    plan = plan_annotation([s], number=1, background="strokes")
+    under = painted(plan.strokes["pot"][:1], s.labels.shape)
+    corrected = s._replace(labels=np.where(under, 77, s.labels))
+    sparse = plan.apply(corrected).labels
+    assert (sparse[under] == -1).all() and (sparse == 0).any()
+    assert np.array_equal(sparse[~under], plan.apply(s).labels[~under])
+
+
 def test_no_room_no_stroke():
     full = pot("full")._replace(labels=np.full((40, 40), 7))
     assert draw_strokes(full.labels, 3, np.random.default_rng(0)) == ()
