@@ -40,6 +40,16 @@ def test_the_images_of_a_step_are_those_that_its_numbers_name(monkeypatch):
             assert np.array_equal(image, given[number].image)
 
 
+@pytest.mark.parametrize("shapes", [[(40, 40)] * 2, [(40, 40), (48, 40)]], ids=["one size", "two sizes"])
+def test_a_pixel_takes_four_bytes_a_channel_and_four_for_its_label(shapes, monkeypatch):
+    monkeypatch.setattr(batches, "two_views", lambda images, labels, **_: (images, images, labels[:, :32, :32]))
+    given = [samples(1, shape)[0] for shape in shapes]
+    drawn = Batches(given, dataclasses.replace(CONFIG, batch=1), CPU)
+    held = [tensor.nbytes for part in (drawn.images, drawn.labels) for tensor in part]
+    assert sum(held) == sum(4 * (s.image.size + s.labels.size) for s in given)
+    assert drawn.draw(0).labels.dtype == torch.int64
+
+
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_share_the_batch_of_one(processes):
     drawn = Batches(samples(10), dataclasses.replace(CONFIG, batch=4), CPU)

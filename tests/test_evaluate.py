@@ -61,6 +61,7 @@ def test_finished_run_is_not_trained_again(folder, capsys):
         (["train", "RUN", "--fraction", "0"], ["fraction", "found 0"]),
         (["evaluate", "no-such-run"], ["no-such-run", "run.json"]),
         (["evaluate", "RUN", "--split", "train"], ["train", "val or test"]),
+        (["evaluate", "cvppp-10"], ["cvppp-10", "a recorded run", "copy"]),
     ],
 )
 def test_wrong_input_is_answered_in_one_line(folder, tmp_path, capsys, arguments, words):

@@ -9,7 +9,7 @@ from ..prediction.evaluate import evaluate_run
 def add_arguments(commands: argparse._SubParsersAction) -> None:
     """Add ``evaluate`` to the command line."""
     parser = commands.add_parser("evaluate", help="score a run and write the scores into its run.json")
-    parser.add_argument("folder", help="folder or name of a run")
+    parser.add_argument("folder", help="folder of a run")
     parser.add_argument("--split", choices=SPLITS, help="default: val, or test where the data set has no val")
     parser.add_argument(
         "--tuning-images", type=int, default=12, help="training images that choose the tuned decoder; default: 12"

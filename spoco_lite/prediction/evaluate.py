@@ -139,9 +139,11 @@ def evaluate_run(name: str | Path, *, split: str | None = None, tuning_images: i
     *training* images, for which all labels are used: of those that the run held out, if it did, else the first.
     Nothing is chosen on the split that is scored, by default that of :func:`default_split`.
 
-    Raises ValueError for the training split.
+    Raises ValueError for the training split, and for the mere name of a recorded run, whose record stays as it ships.
     """
     folder = run_folder(name)
+    if not (Path(name) / "run.json").is_file():
+        raise ValueError(f"{name}: a recorded run, whose scores are in its record; to score it again, copy {folder}")
     record, pair = load_run(folder), load_model(folder)
     pair = pair.to("cuda" if torch.cuda.is_available() else "cpu")
     dataset, size = record["config"]["dataset"], prediction_size(record["config"])

@@ -39,7 +39,8 @@ class Batches:
         self.config, self.device = config, device
         self.names = [s.name for s in samples]
         self.images = [torch.from_numpy(s.image).to(device) for s in samples]
-        self.labels = [torch.from_numpy(renumbered(s.labels)).to(device) for s in samples]
+        # int32 holds any number of objects; a large set, which stays on the device, is a third smaller for it.
+        self.labels = [torch.from_numpy(renumbered(s.labels).astype(np.int32)).to(device) for s in samples]
         self.max_objects = max(int(labels.max()) for labels in self.labels)
         if len({labels.shape for labels in self.labels}) == 1:
             self.images, self.labels = torch.stack(self.images), torch.stack(self.labels)
@@ -74,7 +75,7 @@ class Batches:
         config = self.config
         views = two_views(
             images,
-            labels,
+            labels.long(),
             size=config.size,
             seed=seed,
             scale=config.view_scale,
