@@ -14,7 +14,17 @@ from spoco_lite.training.config import Config
 
 # GroupNorm: on the CPU, BatchNorm looks at each process's own part of the batch.
 CONFIG = Config(
-    size=32, batch=4, steps=6, widths=(4, 8), embedding_dim=4, fraction=0.4, held_out=1, norm="group", validate_every=3
+    size=32,
+    batch=4,
+    steps=6,
+    widths=(4, 8),
+    embedding_dim=4,
+    unit=(4.0, 4.0),
+    foreground=1.0,
+    fraction=0.4,
+    held_out=1,
+    norm="group",
+    validate_every=3,
 )
 
 # Views as the images are, and anchors at fixed pixels: what is drawn at random differs from process to process.

@@ -1,5 +1,6 @@
 """How the terms of a loss are computed that look at every pixel: all of them in one run over the image, in blocks."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -66,6 +67,10 @@ def exact(function):
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         device = next((x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), "cpu")
+        if torch.compiler.is_compiling():  # a graph takes the precision of the products from where it is compiled
+            plain = torch.amp.is_autocast_available(device)
+            with torch.autocast(device, enabled=False) if plain else contextlib.nullcontext():
+                return function(*args, **kwargs)
 
         def refuse(gradient: Tensor) -> None:
             if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
