@@ -20,8 +20,7 @@ BLOCK = {"cpu": 1 << 18, "cuda": 1 << 24}
 Sums = tuple[Tensor, ...]
 
 
-@contextlib.contextmanager
-def full_products(device: str) -> Iterator[None]:
+def full_products(device: str) -> contextlib.AbstractContextManager:
     """Matrix products in the precision of their factors: neither autocast nor TF32 rounds them to three digits.
 
     The squared distance of a pixel to its mean is a small difference of large products.
@@ -34,11 +33,19 @@ def full_products(device: str) -> Iterator[None]:
     'high'
     >>> torch.set_float32_matmul_precision("highest")
     """
+    known = torch.amp.is_autocast_available(device)
+    without_autocast = torch.autocast(device, enabled=False) if known else contextlib.nullcontext()
+    if torch.compiler.is_compiling():  # a graph cannot change a setting of the process
+        return without_autocast
+    return _full_products(without_autocast)
+
+
+@contextlib.contextmanager
+def _full_products(without_autocast: contextlib.AbstractContextManager) -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
-    plain = torch.amp.is_autocast_available(device)
     try:
         torch.set_float32_matmul_precision("highest")
-        with torch.autocast(device, enabled=False) if plain else contextlib.nullcontext():
+        with without_autocast:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
