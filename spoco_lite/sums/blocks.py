@@ -20,7 +20,8 @@ BLOCK = {"cpu": 1 << 18, "cuda": 1 << 24}
 Sums = tuple[Tensor, ...]
 
 
-def full_products(device: str) -> contextlib.AbstractContextManager:
+@contextlib.contextmanager
+def full_products(device: str) -> Iterator[None]:
     """Matrix products in the precision of their factors: neither autocast nor TF32 rounds them to three digits.
 
     The squared distance of a pixel to its mean is a small difference of large products.
@@ -33,19 +34,11 @@ def full_products(device: str) -> contextlib.AbstractContextManager:
     'high'
     >>> torch.set_float32_matmul_precision("highest")
     """
-    known = torch.amp.is_autocast_available(device)
-    without_autocast = torch.autocast(device, enabled=False) if known else contextlib.nullcontext()
-    if torch.compiler.is_compiling():  # a graph cannot change a setting of the process
-        return without_autocast
-    return _full_products(without_autocast)
-
-
-@contextlib.contextmanager
-def _full_products(without_autocast: contextlib.AbstractContextManager) -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
+    plain = torch.amp.is_autocast_available(device)
     try:
         torch.set_float32_matmul_precision("highest")
-        with without_autocast:
+        with torch.autocast(device, enabled=False) if plain else contextlib.nullcontext():
             yield
     finally:
         torch.set_float32_matmul_precision(before)

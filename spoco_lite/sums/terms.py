@@ -79,7 +79,7 @@ def exact(function):
         with full_products(device):
             result = function(*args, **kwargs)
         for value in result if isinstance(result, tuple) else [result]:
-            if value.requires_grad and not torch.compiler.is_compiling():
+            if value.requires_grad:
                 value.register_hook(refuse)
         return result
 
