@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from spoco_lite.show import widgets
-from spoco_lite.show.widgets import kernel_explorer, show_kernel
+from spoco_lite.show.clusters import show_bandwidth
+from spoco_lite.show.widgets import bandwidth_explorer, kernel_explorer, show_kernel
 
 
 @pytest.fixture
@@ -73,3 +74,36 @@ def test_explorer_redraws_the_static_picture(monkeypatch, embedding):
     assert all(emb is embedding for emb, _ in drawn)
     assert all(png.startswith(b"\x89PNG") for png in pictures) and len(set(pictures)) == 3
     assert plt.get_fignums() == []  # a slider that is moved a lot does not fill the memory
+
+
+TRUTH = torch.tensor([[1, 1, 0, 2, 2]]).repeat_interleave(10, dim=0)
+
+
+@pytest.mark.parametrize(("bandwidth", "found", "sbd"), [(1.0, 2, 1.0), (6.0, 1, 1 / 3)])
+def test_show_bandwidth_draws_what_mean_shift_finds(axes, bandwidth, found, sbd):
+    """Two objects four apart: a bandwidth that sees both makes one of them, with half of each as overlap."""
+    embedding = torch.stack([torch.zeros(TRUTH.shape), 4.0 * (TRUTH == 2)])
+    points, picture = show_bandwidth(axes, embedding, TRUTH > 0, TRUTH, bandwidth=bandwidth)
+    assert picture.get_title() == f"{found} found, SBD {sbd:.2f}"
+    (circle,) = points.patches
+    assert circle.radius == bandwidth
+    drawn = points.collections[1]
+    assert len(drawn.get_offsets()) == (TRUTH > 0).sum() and len(np.unique(drawn.get_facecolors(), axis=0)) == found
+    y = [float(row[1]) for row in drawn.get_offsets()]
+    assert set(y) == {0.0} and points.yaxis.get_inverted()  # the first component runs down
+
+
+def test_bandwidth_explorer_redraws_the_static_picture(monkeypatch):
+    drawn = []
+
+    def spy(axes, *given, bandwidth):
+        drawn.append((given, bandwidth))
+        return show_bandwidth(axes, *given, bandwidth=bandwidth)
+
+    monkeypatch.setattr(widgets, "show_bandwidth", spy)
+    given = torch.stack([torch.zeros(TRUTH.shape), 4.0 * (TRUTH == 2)]), TRUTH > 0, TRUTH
+    picture, bandwidth = bandwidth_explorer(*given).children
+    first = bytes(picture.value)
+    bandwidth.value = 3.95
+    assert [value for _, value in drawn] == [1.0, 3.95] and all(a is b for a, b in zip(drawn[1][0], given))
+    assert bytes(picture.value) != first

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..selection import GaussianKernel, soft_masks
+from .clusters import show_bandwidth
 
 NEGLIGIBLE = 0.01  # below this membership a pixel hardly feels the kernel
 
@@ -75,25 +76,52 @@ def show_kernel(
 def kernel_explorer(embedding: Any, anchor: Any) -> VBox:
     """Sliders for ``delta_var`` and the threshold below the picture of :func:`show_kernel`. It needs a running kernel.
 
-    The picture is an image widget, not captured output: it works where no front end collects output.
-
     >>> explorer = kernel_explorer(torch.zeros(2, 4, 4), torch.zeros(2))
     >>> [slider.description for slider in explorer.children[1:]]
     ['delta_var', 'threshold']
     """
-    picture = Image(format="png")
-    delta_var = FloatSlider(0.5, min=0.1, max=2, step=0.05, description="delta_var", continuous_update=False)
-    threshold = FloatSlider(0.5, min=0.05, max=0.95, step=0.05, description="threshold", continuous_update=False)
 
-    def draw(_: Any = None) -> None:
+    def draw(figure: Figure, delta_var: float, threshold: float) -> None:
+        show_kernel(figure.subplots(1, 2), embedding, anchor, delta_var=delta_var, threshold=threshold)
+
+    return _explorer(draw, delta_var=(0.5, 0.1, 2), threshold=(0.5, 0.05, 0.95))
+
+
+def bandwidth_explorer(embedding: Any, foreground: Any, truth: Any) -> VBox:
+    """A slider for the bandwidth below the picture of :func:`~spoco_lite.show.clusters.show_bandwidth`.
+
+    It needs a running kernel.
+
+    >>> mask = torch.ones(4, 4, dtype=torch.bool)
+    >>> bandwidth_explorer(torch.zeros(2, 4, 4), mask, mask.long()).children[1].description
+    'bandwidth'
+    """
+
+    def draw(figure: Figure, bandwidth: float) -> None:
+        show_bandwidth(figure.subplots(1, 2), embedding, foreground, truth, bandwidth=bandwidth)
+
+    return _explorer(draw, bandwidth=(1, 0.1, 4))
+
+
+def _explorer(draw: Callable[..., None], **ranges: tuple[float, float, float]) -> VBox:
+    """A picture, and below it a slider for each of the ranges (value, least, most), by whose values it is drawn.
+
+    The picture is an image widget, not captured output: it works where no front end collects output.
+    """
+    picture = Image(format="png")
+    sliders = {
+        name: FloatSlider(value, min=least, max=most, step=0.05, description=name, continuous_update=False)
+        for name, (value, least, most) in ranges.items()
+    }
+
+    def redraw(_: Any = None) -> None:
         figure = Figure(figsize=(7.2, 2.8), layout="constrained", facecolor="white")  # pyplot keeps no hold of it
-        axes = figure.subplots(1, 2)
-        show_kernel(axes, embedding, anchor, delta_var=delta_var.value, threshold=threshold.value)
+        draw(figure, **{name: slider.value for name, slider in sliders.items()})
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=90)
         picture.value = png.getvalue()
 
-    for slider in (delta_var, threshold):
-        slider.observe(draw, "value")
-    draw()
-    return VBox([picture, delta_var, threshold])
+    for slider in sliders.values():
+        slider.observe(redraw, "value")
+    redraw()
+    return VBox([picture, *sliders.values()])
