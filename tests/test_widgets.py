@@ -79,9 +79,9 @@ def test_explorer_redraws_the_static_picture(monkeypatch, embedding):
 TRUTH = torch.tensor([[1, 1, 0, 2, 2]]).repeat_interleave(10, dim=0)
 
 
-@pytest.mark.parametrize(("bandwidth", "found", "sbd"), [(1.0, 2, 1.0), (6.0, 1, 1 / 3)])
+@pytest.mark.parametrize(("bandwidth", "found", "sbd"), [(1.0, 2, 1.0), (6.0, 1, 2 / 3)])
 def test_show_bandwidth_draws_what_mean_shift_finds(axes, bandwidth, found, sbd):
-    """Two objects four apart: a bandwidth that sees both makes one of them, with half of each as overlap."""
+    """Two objects four apart: a bandwidth that sees both makes one of them, whose Dice with each is 2 / 3."""
     embedding = torch.stack([torch.zeros(TRUTH.shape), 4.0 * (TRUTH == 2)])
     points, picture = show_bandwidth(axes, embedding, TRUTH > 0, TRUTH, bandwidth=bandwidth)
     assert picture.get_title() == f"{found} found, SBD {sbd:.2f}"
