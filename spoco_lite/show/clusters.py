@@ -15,7 +15,7 @@ from .plot import label_colours, match_colours, show_labels
 
 
 def show_points(ax: Axes, embedding: Any, labels: Any) -> Axes:
-    """Draw the pixels of an embedding (E, *S) in the plane of its first two components, in the colours of ``labels``.
+    """Draw the pixels of an embedding ``(E, *S)`` in the plane of its first two components, coloured by ``labels``.
 
     The first component runs down and the second to the right. Where a network adds places (``unit``), these two are
     places, y and x, so that the plane lies as the picture does. Pixels of no object (``labels`` is 0) are grey, below
