@@ -17,6 +17,7 @@ import numpy as np
 
 from .sample import Sample
 from .strokes import Stroke, check_strokes, draw_strokes, painted
+from .writing import whole
 
 HOW = ("per image", "set", "images")
 BACKGROUND = ("none", "all", "strokes")
@@ -121,7 +122,8 @@ class Plan:
                 lines = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in value.items())
                 text = "{\n " + ",\n ".join(lines) + "\n}"
             parts.append(f"{json.dumps(key)}: {text}")
-        Path(path).write_text("{\n" + ",\n".join(parts) + "\n}\n")
+        with whole(path) as temporary:
+            temporary.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
     @classmethod
     def read(cls, path: str | Path) -> "Plan":

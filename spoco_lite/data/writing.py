@@ -1,10 +1,17 @@
-"""Files that are written whole or not at all: a reader, or the next start after a kill, never meets half of one."""
+"""Files that are written whole or not at all, and by one process at a time.
 
+A reader, or the next start after a kill, never meets half of a file.
+"""
+
+import datetime
 import json
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 @contextmanager
@@ -28,6 +35,46 @@ def whole(path: str | Path, *, mark: object = "") -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class InUse(ValueError):
+    """Another process works here."""
+
+
+@contextmanager
+def alone(lock: str | Path, *, wait: bool = False) -> Iterator[None]:
+    """Only one process at a time is within this block. ``lock`` is a file that is there as long as the block lasts.
+
+    The lock is the operating system's: after a kill it is free again, and it holds on network folders whose server
+    knows locks. If another process has it, ``wait`` for it; else :class:`InUse`, a ValueError, says who that is.
+
+    >>> import tempfile
+    >>> lock = Path(tempfile.mkdtemp()) / ".lock"
+    >>> with alone(lock):
+    ...     lock.is_file()
+    True
+    >>> lock.is_file()
+    False
+    """
+    lock = Path(lock)
+    held = FileLock(lock, timeout=-1 if wait else 0)
+    try:
+        held.acquire()
+    except Timeout:
+        who = ""
+        with suppress(OSError):  # it may end just now
+            who = lock.read_text(encoding="utf-8")
+        raise InUse(
+            f"{lock.parent}: {who or 'another process'} works here; wait until it is done, or stop it"
+        ) from None
+    try:
+        now = datetime.datetime.now().isoformat(sep=" ", timespec="seconds")
+        lock.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {now},", encoding="utf-8")
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()  # while it is held: whoever waits for this very file sees that it is gone, and tries again
+        held.release()
 
 
 def write_json(path: str | Path, record: dict) -> None:

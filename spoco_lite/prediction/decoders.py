@@ -5,14 +5,16 @@ A *decoder* is a plain dictionary, so that a record can hold it: ``cluster`` ("m
 so many pixels), and keyword arguments of the clusterer and of the segmentation.
 """
 
+import inspect
 from functools import cached_property, partial
 
 import numpy as np
+import torch
 from skimage.measure import label
 from skimage.segmentation import relabel_sequential
 from torch import Tensor
 
-from ..clustering import hdbscan_clusters, mean_shift
+from ..clustering import consistency_clustering, hdbscan_clusters, mean_shift, segment
 from ..data import Sample, Size
 from ..unet import MomentumPair
 from .image import embed, look, segment_image
@@ -145,6 +147,41 @@ def arguments(decoder: dict) -> dict:
     options = {key: value for key, value in decoder.items() if key != "pieces"}
     found = {key: options.pop(key) for key in OF_SEGMENTATION if key in options}
     return found | {"cluster": partial(CLUSTERERS[options.pop("cluster")], **options)}
+
+
+def check_decoder(decoder: dict, *, ndim: int = 2) -> None:
+    """Try a decoder on embeddings of a few pixels, so that a wrong option is said before hours of training.
+
+    >>> check_decoder(DEFAULTS[WHOLE_IMAGE] | {"min_sise": 20})
+    Traceback (most recent call last):
+        ...
+    ValueError: decoder: found 'min_sise'; known with mean_shift are bandwidth, cluster, consistent, ... seeds
+    """
+    name = decoder.get("cluster")
+    if name not in CLUSTERERS:
+        raise ValueError(f"decoder: found cluster={name!r}; give one of {', '.join(CLUSTERERS)}")
+    known = {"cluster", "pieces", *OF_SEGMENTATION, *inspect.signature(CLUSTERERS[name]).parameters} - {"points"}
+    unknown = ", ".join(repr(key) for key in decoder if key not in known)
+    if unknown:
+        raise ValueError(f"decoder: found {unknown}; known with {name} are {', '.join(sorted(known))}")
+    for key, kind, what in (("consistent", bool, "true or false"), ("min_size", int, "whole pixels, 1 or more")):
+        if type(decoder.get(key, kind(1))) is not kind:
+            raise ValueError(f"decoder: found {key}={decoder[key]!r}; give {what}")
+    pieces, threshold = decoder.get("pieces"), decoder.get("iou_threshold", 0.5)
+    if pieces is not None and not (type(pieces) is int and pieces >= 1):
+        raise ValueError(f"decoder: found pieces={pieces!r}; give whole pixels, 1 or more")
+    if not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+        raise ValueError(f"decoder: found iou_threshold={threshold!r}; give a number from 0 to 1")
+    options = arguments(decoder)
+    embedding = torch.rand(2, *[9] * ndim, generator=torch.Generator().manual_seed(0))
+    try:
+        if options.pop("consistent", True):
+            consistency_clustering(embedding, embedding, **options)
+        else:
+            options.pop("iou_threshold", None)
+            segment(embedding, **options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"decoder: {error}; found {decoder}") from error
 
 
 def split_pieces(labels: np.ndarray, min_size: int) -> np.ndarray:

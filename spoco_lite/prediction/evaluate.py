@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 from .. import data
 from ..data import Sample, Size
 from ..data.paths import shipped
-from ..data.writing import write_json
+from ..data.writing import alone, whole, write_json
 from ..metrics import evaluate
-from ..results.runs import load_model, load_run, prediction_size, provenance, run_folder
+from ..results.runs import LOCK, load_model, load_run, prediction_size, provenance, run_folder
 from ..show.plot import match_colours, panels
 from ..unet import MomentumPair
 from .decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK, Decoding, way_of
@@ -139,11 +139,19 @@ def evaluate_run(name: str | Path, *, split: str | None = None, tuning_images: i
     *training* images, for which all labels are used: of those that the run held out, if it did, else the first.
     Nothing is chosen on the split that is scored, by default that of :func:`default_split`.
 
-    Raises ValueError for the training split, and for the mere name of a recorded run, whose record stays as it ships.
+    Raises ValueError for the training split, while another process trains or scores the run, and for the mere name of a
+    recorded run, whose record stays as it ships.
     """
     folder = run_folder(name)
     if not (Path(name) / "run.json").is_file():
         raise ValueError(f"{name}: a recorded run, whose scores are in its record; to score it again, copy {folder}")
+    if tuning_images < 1:
+        raise ValueError(f"tuning_images: found {tuning_images}; give 1 or more, to choose a decoder on")
+    with alone(folder / LOCK):
+        return _evaluate(folder, split, tuning_images, progress)
+
+
+def _evaluate(folder: Path, split: str | None, tuning_images: int, progress: bool) -> dict:
     record, pair = load_run(folder), load_model(folder)
     pair = pair.to("cuda" if torch.cuda.is_available() else "cpu")
     dataset, size = record["config"]["dataset"], prediction_size(record["config"])
@@ -185,7 +193,7 @@ def draw_examples(pair: MomentumPair, samples: Sequence[Sample], record: dict, p
         sample = by_name[name]
         truth = _middle_slice(sample.labels)
         pictures += [_middle_slice(sample.image, channels=1), truth]
-        short = name if len(name) < 20 else f"{name[:8]}..."  # of bbbc038, 64 digits
+        short = (name if len(name) < 20 else f"{name[:8]}...").replace("$", r"\$")  # of bbbc038, 64 digits
         titles += [f"{rank if len(images) > 1 else ''}{short}", "annotated"]
         decoding = Decoding(pair, sample, size=prediction_size(record["config"]))
         for way in record["tuning"]:
@@ -195,7 +203,8 @@ def draw_examples(pair: MomentumPair, samples: Sequence[Sample], record: dict, p
             pictures.append(match_colours(truth, _middle_slice(labels)))
             titles.append(f"{way}\nSBD {sbd:.2f}")
     figure = panels(pictures, titles, columns=len(pictures) // len(chosen))[0].figure
-    figure.savefig(path, dpi=80, bbox_inches="tight", pil_kwargs={"quality": 75})
+    with whole(path) as temporary:
+        figure.savefig(temporary, format="jpeg", dpi=80, bbox_inches="tight", pil_kwargs={"quality": 75})
     plt.close(figure)
 
 

@@ -36,12 +36,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ..data.paths import shipped
 from ..data.sample import Size
 from ..data.writing import whole
 from ..unet import EmbeddingUNet, MomentumPair
+
+WEIGHTS, LOCK = "weights.safetensors", ".lock"  # files of a run; the second while a process works on it
 
 
 def provenance(device: torch.device | str | None = None) -> dict:
@@ -109,7 +111,7 @@ def with_weights() -> list[str]:
     >>> "cvppp-10" in with_weights()
     True
     """
-    return [name for name in recorded_runs() if (run_folder(name) / "weights.safetensors").is_file()]
+    return [name for name in recorded_runs() if (run_folder(name) / WEIGHTS).is_file()]
 
 
 def load_run(name: str | Path) -> dict:
@@ -138,7 +140,7 @@ def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.f
     """
     tensors = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in pair.state_dict().items()}
     with whole(path) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(save(tensors))  # its save_file makes files that only their owner may read
 
 
 def build_pair(config: dict) -> MomentumPair:
@@ -188,7 +190,7 @@ def load_model(name: str | Path) -> MomentumPair:
     """
     folder = run_folder(name)
     pair = build_pair(load_run(folder)["config"])
-    path = folder / "weights.safetensors"
+    path = folder / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: missing; finish the training, or restore the file. Of the recorded runs only "

@@ -4,6 +4,7 @@ It can be stopped at any moment, also by ``kill -9``, and goes on from its last 
 follows from the seed and from t: a resumed run draws what an uninterrupted one would have.
 """
 
+import contextlib
 import hashlib
 import math
 import time
@@ -15,9 +16,10 @@ from tqdm.auto import tqdm
 
 from .. import data
 from ..data import Sample
-from ..data.writing import write_json
+from ..data.writing import alone, write_json
 from ..objective import LossTerms
-from ..results.runs import load_run, peak_memory_mb, prediction_size, provenance, save_weights
+from ..prediction.decoders import DEFAULTS, OWN_MASK, WHOLE_IMAGE, check_decoder
+from ..results.runs import LOCK, WEIGHTS, load_run, peak_memory_mb, prediction_size, provenance, save_weights
 from . import processes
 from .batches import Batch, Batches, check_sample
 from .checkpoint import read_checkpoint, write_checkpoint, write_table
@@ -48,6 +50,8 @@ class Training(Learner):
     ):
         if config.batch % processes.count():
             raise ValueError(f"batch: {config.batch} images cannot be shared by {processes.count()} processes")
+        way = OWN_MASK if config.foreground else WHOLE_IMAGE
+        check_decoder(DEFAULTS[way] | config.decoder, ndim=config.ndim)
         # Images that are brought to a size keep some more, so that crops of 70% of the area keep their detail.
         size = config.zoom if config.crop else round(config.size * 1.25)
         split = list(data.load(config.dataset, "train", size=size, **config.data_options))
@@ -93,11 +97,21 @@ class Training(Learner):
         """Train from wherever the run stands to the last step; returns the record, which is written to ``run.json``.
 
         Ctrl-C ends it after the step, with a checkpoint.
+
+        Raises ValueError where it would replace what cannot be made again, and while another process trains or scores
+        the same run.
         """
+        with alone(self.folder / LOCK) if self.rank == 0 else contextlib.nullcontext():
+            return self._run(progress)
+
+    def _run(self, progress: bool) -> dict:
         config = self.config
         self.resume()
-        if self.step == config.steps and (self.folder / "run.json").is_file():
-            return load_run(self.folder)
+        before = load_run(self.folder) if (self.folder / "run.json").is_file() else {}
+        if self.rank == 0 and self.step:
+            write_table(self.curve, self.folder / "log.csv")  # a kill may have come between it and the checkpoint
+        if before.get("steps") == self.step == config.steps and self.kept:
+            return before
         self._saved = time.perf_counter()
         self._start = self._saved - self.seconds
         if self.rank == 0:
@@ -130,7 +144,12 @@ class Training(Learner):
                     self.save()
                 if stopped and not last:
                     raise KeyboardInterrupt
+        if self.rank == 0 and not self.kept:  # a run that was made shorter, or whose weights were lost
+            self._validate()
+            self.save()
         record = processes.of_the_first(self.record())  # the others do not know which weights are kept
+        if before.get("kept") == record["kept"]:  # the scores are those of the same weights
+            record |= {name: before[name] for name in ("scores", "tuning", "scored_commit") if name in before}
         if self.rank == 0:
             write_json(self.folder / "run.json", record)
         return record
@@ -190,12 +209,13 @@ class Training(Learner):
         if self.held_out:
             size = prediction_size(self.config.plain())
             scores = validate(self.pair, self.held_out, size=size, decoder=self.config.decoder)
-            self.curve[-1] |= scores
+            if self.curve and self.curve[-1]["step"] == self.step:
+                self.curve[-1] |= scores
             score = scores["score_g"]
             if self.kept and score < self.kept["score"]:
                 return
         self.kept = {"step": self.step, "score": score}
-        save_weights(self.pair, self.folder / "weights.safetensors")
+        save_weights(self.pair, self.folder / WEIGHTS)
 
     # ------------------------------------------------------------------ what stays
 
@@ -223,7 +243,22 @@ class Training(Learner):
     def resume(self) -> None:
         """Load the checkpoint if there is one. A run can be made longer or shorter; the record says so."""
         there = self.restore()
-        if there is not None and there["steps"] != self.config.steps:
+        if there is None:
+            for name in ("run.json", WEIGHTS):
+                if (self.folder / name).is_file():
+                    raise ValueError(
+                        f"{self.folder}: holds {name} of a run without its checkpoint, so that it cannot go on, and "
+                        "training anew would replace it; give another folder, or move the files away"
+                    )
+            return
+        if self.step > self.config.steps:
+            raise ValueError(
+                f"steps: found {self.config.steps}, but the run in {self.folder} has done {self.step}; "
+                "give as many or more, or another folder"
+            )
+        if not (self.folder / WEIGHTS).is_file():
+            self.kept = None  # so the next that are validated are kept, at the latest those of the last step
+        if there["steps"] != self.config.steps:
             change = {"at_step": self.step, "steps_before": there["steps"], "steps_after": self.config.steps}
             self.changes.append(change | {"commit": provenance()["commit"]})
 

@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 
 from ..prediction.evaluate import evaluate_run
-from ..results.runs import load_run
+from ..results.runs import WEIGHTS, load_run
+from .checkpoint import NAME as CHECKPOINT
 from .config import Config
 from .loop import train
 
@@ -121,8 +122,10 @@ def sweep(
 
 
 def _complete(folder: Path, config: Config, evaluate: bool) -> bool:
-    """Whether the run is recorded, and scored if it should be."""
+    """Whether the run is recorded, and scored if it should be; if its weights were lost, a checkpoint has them."""
     if not (folder / "run.json").is_file():
+        return False
+    if not (folder / WEIGHTS).is_file() and (folder / CHECKPOINT).is_file():
         return False
     record = load_run(folder)
     there = Config.from_record(record["config"])
@@ -182,7 +185,7 @@ def _child() -> int:
     try:
         threading.Thread(target=_stop_with_the_parent, daemon=True).start()
         with on_device:  # the record names this one, and the memory that was used on it
-            if not (folder / "run.json").is_file():
+            if not _complete(folder, config, evaluate=False):
                 train(config, folder, device=device)
             if job["evaluate"]:
                 evaluate_run(folder)
