@@ -75,7 +75,7 @@ def test_a_palette_gives_indices_or_colours(tmp_path):
     image.putpalette(colours.tobytes())
     image.save(tmp_path / "p.png")
     assert np.array_equal(read_array(tmp_path / "p.png"), indices)
-    assert np.array_equal(read_array(tmp_path / "p.png", colours=True)[..., 0], colours[::3][indices])
+    assert np.array_equal(read_array(tmp_path / "p.png", ndim=2)[..., 0], colours[::3][indices])
 
 
 def test_cmyk_jpeg_gives_rgb(tmp_path):

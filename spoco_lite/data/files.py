@@ -1,6 +1,9 @@
 """Image files as arrays: reading them (zarr only where it is installed), images to float32, label maps to int64."""
 
+import hashlib
 import logging
+import math
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +12,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
+from tifffile import PHOTOMETRIC
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".h5", ".hdf5", ".npy", ".zarr")
 """The file name endings that can be read, in lower or upper case."""
 
+COLOURS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE)  # of TIFF images
 
-def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, colours: bool = False) -> np.ndarray:
+
+def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, ndim: int | None = None) -> np.ndarray:
     """The numbers of a file, as they are stored. Every error of this module names the file.
 
     Parameters
@@ -25,13 +31,15 @@ def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, colou
         ``zipfile.Path``.
     key
         name of the data set inside an HDF5 or zarr file; not needed if there is only one.
-    colours
-        what a palette PNG gives: its indices, which are the objects of a label map (False), or its colours.
+    ndim
+        of an image, 2 or 3, the axes that are space. A file that says what its axes are is held to it, a palette gives
+        its colours, and inverted grey is turned back. None: a label map, whose numbers stay as they are.
 
     Returns
     -------
     ndarray
-        Of PNG and JPEG (Y, X), or (Y, X, 2 to 4) with colours or alpha; Pillow reads colours of 16 bits as 8 bits.
+        Of PNG and JPEG (Y, X), or (Y, X, 2 to 4) with colours or alpha; Pillow reads colours of 16 bits as 8 bits. They
+        are turned as their EXIF data say.
         Of TIFF the pages are the first axis; a channel axis named in the file's metadata becomes the first axis.
         Of HDF5, npy and zarr the shape in the file.
 
@@ -41,7 +49,7 @@ def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, colou
         a missing file.
     ValueError
         an unknown ending, an unreadable or truncated file, a key that is missing inside, or zarr that is not
-        installed.
+        installed; several images in one file; of an image, other axes, or colours that are not red, green and blue.
 
     Example
     -------
@@ -54,16 +62,17 @@ def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, colou
     path = _checked(path)
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
         with _names(path):
-            return _read_picture(path, colours)
+            return _read_picture(path, ndim)
     if path.suffix.lower() in (".tif", ".tiff"):
         with _names(path), _strict_tifffile(), tifffile.TiffFile(path) as file:
-            return _channels_first(file.series[0].asarray(), file)
-    array = open_array(path, key=key)
+            _check_tiff(file, path, ndim)
+            return _channels_first(_shown(file.series[0].asarray(), file, ndim), file)
+    array = open_array(path, key=key, ndim=ndim)
     with _names(path):
         return np.array(array[()])
 
 
-def open_array(path: str | Path, *, key: str | None = None) -> np.ndarray | h5py.Dataset:
+def open_array(path: str | Path, *, key: str | None = None, ndim: int | None = None) -> np.ndarray | h5py.Dataset:
     """What :func:`read_array` gives, read from disk only where it is sliced, if the format allows it.
 
     npy and uncompressed TIFF: a read-only memory map. HDF5: the data set. zarr: the array. Else: the array, read.
@@ -79,14 +88,22 @@ def open_array(path: str | Path, *, key: str | None = None) -> np.ndarray | h5py
         with _names(path):
             file, found = h5py.File(path, "r"), []
             file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-        return file[_only(found, key, path)]
+        dataset = file[_only(found, key, path)]
+        if dataset.chunks:
+            places = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks))
+            _check_stored(dataset.id.get_num_chunks(), places, dataset, path)
+        elif dataset.size:
+            _check_stored(int(dataset.id.get_storage_size() > 0 or dataset.external is not None), 1, dataset, path)
+        return dataset
     if kind == ".zarr":
         return _open_zarr(path, key)
     if kind in (".tif", ".tiff"):
         with _names(path), _strict_tifffile(), tifffile.TiffFile(path) as file:
-            if file.series[0].dataoffset is not None and not file.pages.first.is_tiled:
+            _check_tiff(file, path, ndim)
+            as_it_is = ndim is None or file.pages.first.photometric not in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE)
+            if file.series[0].dataoffset is not None and not file.pages.first.is_tiled and as_it_is:
                 return _channels_first(tifffile.memmap(path, mode="r"), file)
-    return read_array(path)
+    return read_array(path, ndim=ndim)
 
 
 def files_of(path: str | Path) -> dict[str, Path]:
@@ -146,13 +163,17 @@ def as_image(array: np.ndarray, path: str | Path, *, ndim: int) -> np.ndarray:
         )
     if not channels.size:
         raise ValueError(f"{path}: found shape {array.shape}; the image is empty")
-    image = np.array(channels, dtype=np.float32, order="C")  # a copy: it is scaled in place below
+    if is_wide(array.dtype):
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is said below
+            image = np.stack([above(channel, channel.min()) for channel in channels])
+    else:
+        image = np.array(channels, dtype=np.float32, order="C")  # a copy: it is scaled in place below
     if array.dtype.kind == "b":
         return image
     if array.dtype == np.uint8:
         return image / 255
     if not np.isfinite(image).all():
-        raise ValueError(f"{path}: {(~np.isfinite(image)).sum()} values are NaN or infinite; replace them")
+        raise ValueError(f"{path}: {(~np.isfinite(channels)).sum()} values are NaN or infinite; replace them")
     for channel in image:
         low, high = np.percentile(channel, (0.1, 99.9))
         if low == high:
@@ -160,6 +181,46 @@ def as_image(array: np.ndarray, path: str | Path, *, ndim: int) -> np.ndarray:
         channel -= low
         channel /= max(high - low, np.finfo(np.float32).tiny)
     return image.clip(0, 1)
+
+
+def is_wide(dtype: np.dtype) -> bool:
+    """Whether float32 cannot hold all values of a type.
+
+    >>> is_wide(np.dtype("int32")), is_wide(np.dtype("uint16")), is_wide(np.dtype("float32"))
+    (True, False, False)
+    """
+    return np.promote_types(dtype, np.float32) != np.float32
+
+
+def above(values: np.ndarray, least) -> np.ndarray:
+    """By how much values are above the least of them, as float32: contrast stays where it is small beside the values.
+
+    >>> above(np.array([2**60, 2**60 + 1]), 2**60).tolist()
+    [0.0, 1.0]
+    """
+    if values.dtype.kind == "f":
+        return (values - least).astype(np.float32)
+    bits = np.uint64(int(least) % 2**64)  # differences modulo 2 ** 64 are right, also where values are below 0
+    return (values.astype(np.uint64) - bits).astype(np.float32)
+
+
+def checksum(path: str | Path) -> str:
+    """The SHA-256 of a file, or of all files of a folder (zarr) with their names.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> _ = path.write_text("abc")
+    >>> checksum(path)[:8], checksum(path.parent)[:8]
+    ('ba7816bf', 'df312bf8')
+    """
+    path, digest = Path(path), hashlib.sha256()
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if file != path:
+            digest.update(f"{file.relative_to(path)}\n".encode())
+        with file.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()
 
 
 def as_labels(
@@ -228,7 +289,17 @@ def _checked(path: str | Path | zipfile.Path) -> Path | zipfile.Path:
         raise ValueError(f"{path}: ending {path.suffix!r} is not known; convert to one of {', '.join(SUFFIXES)}")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
+    if not (path.is_file() or path.suffix.lower() == ".zarr"):
+        raise ValueError(f"{path}: not a file; give one, not a folder, a pipe or a device")
     return path
+
+
+class _Refused(ValueError):
+    """The file is whole, and not what is asked for; the message names it already."""
+
+
+class OtherAxes(_Refused):
+    """An image has more or fewer axes than it should."""
 
 
 @contextmanager
@@ -236,7 +307,11 @@ def _names(path: Path | zipfile.Path) -> Iterator[None]:
     """Whatever a damaged file makes a reader raise becomes a ValueError that names the file."""
     try:
         yield
+    except _Refused:
+        raise
     except Exception as error:
+        if "imagecodecs" in str(error):
+            raise ValueError(f"{path}: its compression needs one more package: pip install 'spoco-lite[tiff]', or imagecodecs") from error
         reason = f"cannot be read ({type(error).__name__}: {error})"
         raise ValueError(f"{path}: {reason}; is it complete? Copy or unpack it again") from error
 
@@ -262,11 +337,60 @@ def _channels_first(array: np.ndarray, file: tifffile.TiffFile) -> np.ndarray:
     return np.moveaxis(array, axes.index("C"), 0) if "C" in axes and len(axes) == array.ndim else array
 
 
-def _read_picture(path: Path | zipfile.Path, colours: bool) -> np.ndarray:
+def _check_tiff(file: tifffile.TiffFile, path: Path, ndim: int | None) -> None:
+    """Refuse what would be read as something else: several images in one file, other axes, other colours."""
+    if len(file.series) > 1:
+        shapes = ", ".join(str(one.shape) for one in file.series[:3])
+        raise _Refused(f"{path}: holds {len(file.series)} images, of shapes {shapes}; save each as a file of its own")
+    if ndim is None:
+        return
+    page, axes, shape = file.pages.first, file.series[0].axes, file.series[0].shape
+    space = [n for axis, n in zip(axes, shape) if axis not in "CS"]
+    if len(space) != ndim:
+        raise OtherAxes(
+            f"{path}: found {len(space)} axes besides colours ({axes}, {shape}), expected {ndim}. If one of them is "
+            "that of the channels, say so: tifffile.imwrite(path, image, metadata={'axes': 'CYX'}); give slices of a "
+            "volume to a run that was trained on volumes, or save each as a file of its own"
+        )
+    decoded = page.photometric == PHOTOMETRIC.YCBCR and page.compression in (6, 7)  # JPEG: tifffile gives RGB
+    if page.photometric not in COLOURS and not decoded:
+        name = getattr(page.photometric, "name", page.photometric)
+        raise _Refused(f"{path}: found colours of kind {name}; convert the image to RGB or grey")
+
+
+def _shown(array: np.ndarray, file: tifffile.TiffFile, ndim: int | None) -> np.ndarray:
+    """The numbers of an image as they are to be seen; those of a label map as they are stored."""
+    page = file.pages.first
+    if ndim and page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
+        return np.moveaxis((page.colormap >> 8).astype(np.uint8)[:, array], 0, -1)
+    if ndim and page.photometric == PHOTOMETRIC.MINISWHITE:
+        if array.dtype.kind == "f":
+            return -array
+        return ~array if array.dtype.kind in "bu" else -1 - array
+    return array
+
+
+def _check_stored(stored: int, places: int, array, path: Path) -> None:
+    """Of chunks that nobody wrote a reader makes zeros, or whatever else fills them, without a word."""
+    if stored < places / 100:
+        raise _Refused(
+            f"{path}: {array.name} declares {array.shape}, and {stored} of {places} of its chunks are there; is it "
+            "complete? Copy or write it again"
+        )
+    if stored < places:
+        text = f"{path}: {places - stored} of {places} chunks are not stored and read as {array.fillvalue}"
+        warnings.warn(f"{text}; if that is not meant, copy or write it again", stacklevel=4)
+
+
+def _read_picture(path: Path | zipfile.Path, ndim: int | None) -> np.ndarray:
+    if ndim == 3:
+        raise OtherAxes(f"{path}: a picture has 2 axes, expected 3; give volumes, as TIFF for example")
     with path.open("rb") as stream, Image.open(stream) as image:
-        if image.mode in ("CMYK", "YCCK", "YCbCr", "PA") or (image.mode == "P" and colours):
+        if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+            raise _Refused(f"{path}: holds {image.n_frames} frames; save each as a file of its own")
+        if image.mode in ("CMYK", "YCCK", "YCbCr", "LAB", "PA") or (image.mode == "P" and ndim):
             image = image.convert("RGB")
-        return np.array(image)
+        return np.array(ImageOps.exif_transpose(image))
 
 
 def _open_zarr(path: Path, key: str | None):
@@ -276,10 +400,15 @@ def _open_zarr(path: Path, key: str | None):
         raise ValueError(f"{path}: reading zarr needs one more package: pip install 'zarr>=3'") from error
     with _names(path):
         store = zarr.open(str(path), mode="r")
-        if isinstance(store, zarr.Array):
-            return store
-        found = [name for name, item in store.members(max_depth=None) if isinstance(item, zarr.Array)]
-    return store[_only(found, key, path)]
+        found = []
+        if not isinstance(store, zarr.Array):
+            found = [name for name, item in store.members(max_depth=None) if isinstance(item, zarr.Array)]
+    array = store if isinstance(store, zarr.Array) else store[_only(found, key, path)]
+    missing = array.nchunks - array.nchunks_initialized  # zarr leaves out chunks of nothing but the fill value
+    if missing:
+        text = f"{path}: {missing} of {array.nchunks} chunks are not stored and read as {array.fill_value}"
+        warnings.warn(f"{text}; if that is not meant, copy or write it again", stacklevel=3)
+    return array
 
 
 def _only(found: list[str], key: str | None, path: Path) -> str:

@@ -19,17 +19,19 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import as_image, as_labels, files_of, read_array
+from .files import OtherAxes, as_image, as_labels, files_of, read_array
 from .sample import Sample, Samples
 from .splits import SPLITS
+
+Meaning = int | dict[str, int] | None  # a value in label maps, in all splits or in each
 
 
 def read(
     split: str,
     *,
     path: str | Path,
-    background: int | None = None,
-    unlabeled: int | None = None,
+    background: Meaning = None,
+    unlabeled: Meaning = None,
     voxel_size: Sequence[float] | None = None,
     image_key: str | None = None,
     label_key: str | None = None,
@@ -51,7 +53,8 @@ def read(
         the value in the label maps that means: looked at, and no object.
     unlabeled
         the value that means: not looked at. Every value below 1 that occurs must be one of the two. There is
-        no default: 0 is background in some label maps, unlabelled in others, and no program can see which.
+        no default: 0 is background in some label maps, unlabelled in others, and no program can see which. Where the
+        splits differ, give either as a dictionary: ``unlabeled={"train": 0}, background={"val": 0, "test": 0}``.
     voxel_size
         micrometres along each axis, (y, x) or (z, y, x), the same for all images, if it is known.
     image_key, label_key
@@ -81,6 +84,7 @@ def read(
         voxel_size = tuple(float(v) for v in voxel_size)
         if len(voxel_size) not in (2, 3) or not all(0 < v < math.inf for v in voxel_size):
             raise ValueError(f"voxel_size: found {voxel_size}; give micrometres along each axis, (y, x) or (z, y, x)")
+    background, unlabeled = _meaning("background", background, split), _meaning("unlabeled", unlabeled, split)
     pairs = _pairs_of_split(_folder(path), split)
 
     def read_pair(name: str) -> Sample:
@@ -90,7 +94,10 @@ def read(
         labels = as_labels(labels, label_path, background=background, unlabeled=unlabeled)
         if not (labels > 0).any():
             raise ValueError(f"{label_path}: no object is labelled; label one, or leave the image out of the split")
-        image = read_array(image_path, key=image_key or raw, colours=True)
+        try:
+            image = read_array(image_path, key=image_key or raw, ndim=labels.ndim)
+        except OtherAxes as error:
+            raise ValueError(f"{error} (its label map, {label_path}, has shape {labels.shape})") from error
         if image.ndim in (labels.ndim, labels.ndim + 1):
             image = as_image(image, image_path, ndim=labels.ndim)
         if image.shape[1:] != labels.shape:
@@ -163,6 +170,18 @@ def write_splits(
     for split, part in splits.items():
         (root / f"{split}.txt").write_text("".join(f"{name}\n" for name in part), encoding="utf-8")
     return splits
+
+
+def _meaning(name: str, value: Meaning, split: str) -> int | None:
+    """The value that has this meaning in the label maps of a split."""
+    given = value if isinstance(value, dict) else {split: value}
+    for key, number in given.items():
+        if key not in SPLITS or not (number is None or type(number) is int):
+            raise ValueError(
+                f"{name}: found {value!r}; give the whole number that means it in the label maps, or a dictionary of "
+                f"the splits: {', '.join(SPLITS)}"
+            )
+    return given.get(split)
 
 
 def _folder(path: str | Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..data.files import open_array, read_array
+from ..data.files import above, is_wide, open_array, read_array
 
 BLOCK = {2: 2048, 3: 128}
 """Side in pixels of the blocks in which an image of 2 or 3 axes is read through."""
@@ -23,7 +23,8 @@ class LazyImage:
 
     The values are those of :func:`spoco_lite.data.files.as_image`, so that a slice is the same as that slice of the
     whole image: uint8 is divided by 255; of other types each channel is scaled by its own 0.1 and 99.9 percentiles,
-    for which the whole image is read through twice, block by block, when it is opened.
+    for which the whole image is read through twice, block by block, when it is opened (three times if its numbers are
+    too wide for float32).
 
     Opened from a path, it can be sent to another process, which opens the file for itself. PNG, JPEG and compressed
     TIFF cannot be read in part: these are held in memory, in the type of the file.
@@ -52,7 +53,7 @@ class LazyImage:
     dtype = np.dtype(np.float32)
 
     def __init__(self, source: str | Path | ArrayLike, *, ndim: int, key: str | None = None):
-        self.source, self.key = source, key
+        self.source, self.key, self.ndim = source, key, ndim
         self.name = str(source) if isinstance(source, str | Path) else "image"
         self._array: Any = None
         shape, dtype = self._open().shape, self._open().dtype
@@ -73,10 +74,11 @@ class LazyImage:
         self.shape = tuple(shape)
         if 0 in self.shape:
             raise ValueError(f"{self.name}: found shape {self.shape}; the image is empty")
-        self._low, self._range = 0.0, 1.0
+        self._low, self._range, self._least = 0.0, 1.0, None
         if dtype == np.uint8:
             self._range = 255.0
         elif dtype.kind != "b":
+            self._least = _least(self) if is_wide(dtype) else None
             ends = [_ends(self, channel) for channel in range(self.shape[0])]
             low, high = np.array(ends, np.float32).T.reshape(2, -1, *[1] * ndim)
             self._low, self._range = low, np.maximum(high - low, np.finfo(np.float32).tiny)
@@ -89,22 +91,27 @@ class LazyImage:
 
     def _raw(self, space: tuple[slice, ...]) -> NDArray[np.float32]:
         """The file's numbers in a part of space, ``(C, *s)``, float32."""
+        part = self._stored(space)
+        if self._least is None:
+            return np.array(part, dtype=np.float32, order="C")
+        return np.stack([above(channel, least) for channel, least in zip(part, self._least)])
+
+    def _stored(self, space: tuple[slice, ...]) -> NDArray:
+        """The same in the type of the file."""
         if self._channels == "last":
-            part = np.moveaxis(np.asarray(self._open()[(*space, slice(self.shape[0]))]), -1, 0)
-        elif self._channels == "first":
-            part = self._open()[(slice(None), *space)]
-        else:
-            part = np.asarray(self._open()[space])[None]
-        return np.array(part, dtype=np.float32, order="C")
+            return np.moveaxis(np.asarray(self._open()[(*space, slice(self.shape[0]))]), -1, 0)
+        if self._channels == "first":
+            return np.asarray(self._open()[(slice(None), *space)])
+        return np.asarray(self._open()[space])[None]
 
     def _open(self):
         if self._array is None:
             if not isinstance(self.source, str | Path):
                 self._array = self.source
             elif Path(self.source).suffix.lower() in (".png", ".jpg", ".jpeg"):
-                self._array = read_array(self.source, colours=True)
+                self._array = read_array(self.source, ndim=self.ndim)
             else:
-                self._array = open_array(self.source, key=self.key)
+                self._array = open_array(self.source, key=self.key, ndim=self.ndim)
         return self._array
 
     def __getstate__(self) -> dict:
@@ -142,6 +149,17 @@ def statistics(image: ArrayLike | LazyImage) -> tuple[NDArray[np.float64], NDArr
         mean += (block_mean - mean) * n / (count + n)
         count += n
     return mean, np.sqrt(squares / count)
+
+
+def _least(image: LazyImage) -> list:
+    """The least value of each channel, in the type of the file."""
+    least = None
+    for space in blocks(image.shape[1:]):
+        part = image._stored(space)
+        _check_finite(part, space, image.name)
+        lower = part.reshape(len(part), -1).min(1)
+        least = lower if least is None else np.minimum(least, lower)
+    return list(least)
 
 
 def _ends(image: LazyImage, channel: int) -> tuple[float, float]:

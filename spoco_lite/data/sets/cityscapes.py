@@ -85,7 +85,7 @@ def read(split: str, *, classes: str = "things") -> Samples:
 
     def read_frame(name: str) -> Sample:
         image_path, ids_path = files[name]
-        image = as_image(read_array(image_path, colours=True), image_path, ndim=2)
+        image = as_image(read_array(image_path, ndim=2), image_path, ndim=2)
         labels = labels_of(read_array(ids_path), ids_path, classes=classes)
         if image.shape[1:] != labels.shape:
             raise ValueError(
