@@ -134,7 +134,12 @@ def test_an_unreadable_image_does_not_stop_the_others(plants, tmp_path, capsys):
     assert predict(plants / "run", images, tmp_path / "out") == 1
     said = capsys.readouterr()
     errors = [line for line in said.err.splitlines() if line.startswith("error:")]
-    assert len(errors) == 2 and "broken.png" in errors[0] and "grey.npy" in errors[1] and "C = 3" in errors[1]
+    assert (
+        len(errors) == 2
+        and "broken.png" in errors[0]
+        and "grey.npy" in errors[1]
+        and "has 1 channel, the run needs 3" in errors[1]
+    )
     assert (tmp_path / "out" / "good.tif").is_file() and "1 of 3 images are done" in said.out
 
 
@@ -148,7 +153,7 @@ def test_an_image_of_other_channels_does_not_stop_the_others_in_tiles(plants, tm
     assert predict(run, images, tmp_path / "out", "--tile", 48) == 1
     said = capsys.readouterr()
     (error,) = (line for line in said.err.splitlines() if line.startswith("error:"))
-    assert "a-grey-one.npy" in error and "found 1 channels, the network has learned 3" in error
+    assert "a-grey-one.npy" in error and "has 1 channel, the run needs 3" in error
     assert (tmp_path / "out" / "good.tif").is_file() and "1 of 2 images are done" in said.out
 
 

@@ -5,26 +5,27 @@ import csv
 import hashlib
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tifffile
-import torch
-from numpy.lib.format import open_memmap
 from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
-from ..data.files import SUFFIXES, as_labels, files_of, open_array, read_array
-from ..data.writing import same_settings, whole
+from ..data.files import SUFFIXES, as_labels, checksum, files_of, open_array, read_array
+from ..data.label_files import made_from, write_labels
+from ..data.sample import Size
+from ..data.writing import InUse, alone, new_memmap, same_settings, whole
 from ..metrics import evaluate
-from ..prediction.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK, arguments, split_pieces, way_of
+from ..prediction.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK, arguments, own_options, split_pieces, way_of
 from ..prediction.evaluate import SCORES
 from ..prediction.image import segment_image
 from ..prediction.stream import LazyImage
 from ..prediction.tiles import TILE, segment_tiles
-from ..results.runs import load_model, load_run, prediction_size, run_folder
+from ..results.runs import WEIGHTS, load_model, load_run, prediction_size, run_folder
 from ..show.plot import match_colours, panels
+from ..training.processes import device_of
 from ..unet import MomentumPair
 
 BIG = 1 << 22
@@ -82,7 +83,7 @@ def _predict(parsed: argparse.Namespace) -> int:
     if output.resolve() in {p.resolve().parent for files in (images, labels, masks) for p in files.values()}:
         raise ValueError(f"{output}: holds images, labels or masks to be read; give another folder for the output")
     record, pair = load_run(parsed.run), load_model(parsed.run)
-    pair.to(parsed.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    pair.to(device_of(parsed.device))
     decoder = _decoder(record, pair, parsed.decoder, WITH_MASK if parsed.mask else WHOLE_IMAGE)
     size = prediction_size(record["config"])
     if parsed.tile is not None and size is not None:
@@ -90,66 +91,106 @@ def _predict(parsed: argparse.Namespace) -> int:
             f"--tile: {parsed.run} brings images to {size}; only runs with crop and without zoom take tiles"
         )
     output.mkdir(parents=True, exist_ok=True)
-    weights = hashlib.sha256((run_folder(parsed.run) / "weights.safetensors").read_bytes()).hexdigest()
+    weights = hashlib.sha256((run_folder(parsed.run) / WEIGHTS).read_bytes()).hexdigest()
     settings = {"weights": weights, "decoder": decoder, "mask": bool(parsed.mask), "tile": parsed.tile}
-    same_settings(output / "predict.json", settings, "labels")
+    with alone(output / ".predict.lock", wait=True):
+        same_settings(output / "predict.json", settings | {"key": parsed.key}, "labels")
     rows, wrong, there = [], 0, 0
-    for name, path in tqdm(images.items(), "images", unit="image", disable=None):
+
+    def one_image(name: str, path: Path) -> None:
+        nonlocal there
+        target, picture = output / f"{name}.tif", output / f"{name}.jpg"
+        mask = _partner(masks, name, parsed.mask, "mask") if parsed.mask else None
+        origin = checksum(path) + (f", {checksum(mask)}" if mask else "")
+        image = None
+        if made_from(target) == origin:
+            there += 1
+        else:
+            image = LazyImage(path, ndim=pair.f.ndim, key=parsed.key)
+            _check_channels(image, path, pair.f.in_channels)
+            picture.unlink(missing_ok=True)
+            _segment(pair, image, mask, target, decoder, size=size, tile=parsed.tile, origin=origin)
+        truth = None
+        if parsed.labels:
+            file = _partner(labels, name, parsed.labels, "label map")
+            truth = as_labels(read_array(file, key=parsed.label_key), file, unlabeled=-1)
+            found = read_array(target).astype(np.int64)
+            if truth.shape != found.shape:
+                raise ValueError(f"{file}: found shape {truth.shape}, expected {found.shape}, that of {path}")
+            result = evaluate(truth, found)
+            rows.append({"image": name} | {k: round(getattr(result, field), 4) for k, field in SCORES.items()})
+        if not picture.is_file():
+            image = image or LazyImage(path, ndim=pair.f.ndim, key=parsed.key)
+            _draw(image, target, truth, picture)
+
+    busy = []  # images that another process works at: they come last
+    for name, path in tqdm(_and_then(images.items(), busy), "images", len(images), unit="image", disable=None):
         try:
-            target = output / f"{name}.tif"
-            image = None
-            if target.is_file():
-                there += 1
-            else:
-                image = LazyImage(path, ndim=pair.f.ndim, key=parsed.key)
-                mask = _partner(masks, name, parsed.mask, "mask") if parsed.mask else None
-                _segment(pair, image, mask, target, decoder, size=size, tile=parsed.tile)
-            truth = None
-            if parsed.labels:
-                file = _partner(labels, name, parsed.labels, "label map")
-                truth = as_labels(read_array(file, key=parsed.label_key), file, unlabeled=-1)
-                found = read_array(target).astype(np.int64)
-                if truth.shape != found.shape:
-                    raise ValueError(f"{file}: found shape {truth.shape}, expected {found.shape}, that of {path}")
-                result = evaluate(truth, found)
-                rows.append({"image": name} | {k: round(getattr(result, field), 4) for k, field in SCORES.items()})
-            if not (output / f"{name}.jpg").is_file():
-                image = image or LazyImage(path, ndim=pair.f.ndim, key=parsed.key)
-                _draw(image, target, truth, output / f"{name}.jpg")
-        except (ValueError, OSError) as error:
+            with alone(output / f".{name}.lock", wait=(name, path) in busy):
+                one_image(name, path)
+        except InUse:
+            busy.append((name, path))
+        except Exception as error:  # of whatever kind: one image must not keep the others from being done
             wrong += 1
-            message = str(error) if str(path.parent) in str(error) else f"{path}: {error}"
+            kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+            message = f"{kind}{error}" if str(path.parent) in str(error) else f"{path}: {kind}{error}"
             tqdm.write(f"error: {message}", file=sys.stderr)
     if there:
         print(f"{there} of {len(images)} label maps were there already, and were kept")
     if rows:
-        _tabulate(rows, output / "scores.csv")
+        with alone(output / ".predict.lock", wait=True):
+            _tabulate(rows, output / "scores.csv")
     print(f"{len(images) - wrong} of {len(images)} images are done, in {output}")
     return 1 if wrong else 0
 
 
+def _and_then(first: Iterable, more: list) -> Iterator:
+    """All of the first, and then what was added to the others meanwhile."""
+    yield from first
+    yield from list(more)
+
+
+def _check_channels(image: LazyImage, path: Path, needed: int) -> None:
+    found = image.shape[0]
+    if found != needed:
+        advice = f"or train a run with --in-channels {found}"
+        if (found, needed) == (1, 3):
+            advice = f"write its grey three times, np.stack([grey] * 3, axis=-1), {advice}"
+        if (found, needed) == (3, 1):
+            advice = f"write its mean, rgb.mean(axis=-1), {advice}"
+        raise ValueError(f"{path}: has {found} channel{'s' * (found > 1)}, the run needs {needed}; {advice}")
+
+
 def _segment(
-    pair: MomentumPair, image: LazyImage, mask: Path | None, target: Path, decoder: dict, *, size, tile: int | None
+    pair: MomentumPair,
+    image: LazyImage,
+    mask: Path | None,
+    target: Path,
+    decoder: dict,
+    *,
+    size: Size | None,
+    tile: int | None,
+    origin: str,
 ) -> None:
     """Write the label map of an image, whole or not at all; uint16, or uint32 in tiles and from 65,536 objects on."""
     shape, options, pieces = image.shape[1:], arguments(decoder), decoder.get("pieces")
     foreground = None if mask is None else open_array(mask)
+    if foreground is not None and foreground.shape != shape:
+        raise ValueError(f"{mask}: found shape {foreground.shape}, expected {shape}, that of the image")
     folder = target.with_suffix(".tiles")
     if size is None and np.prod(shape) > (BIG if tile is None else tile ** len(shape)):
         if pieces:
             raise ValueError("--decoder tuned: looks at connected pieces, which tiles cannot; take the default")
         folder.mkdir(exist_ok=True)
-        labels = open_memmap(folder / "labels.npy", mode="w+", dtype=np.uint32, shape=shape)
+        labels = new_memmap(folder / "labels.npy", shape, np.uint32)
         segment_tiles(pair, image, out=labels, folder=folder, foreground=foreground, tile=tile, **options)
     else:
-        foreground = None if foreground is None else np.asarray(foreground[...]) > 0
+        foreground = None if foreground is None else np.asarray(foreground[...]) != 0
         labels = segment_image(pair, image[...], size=size, foreground=foreground, **options).cpu().numpy()
         labels = relabel_sequential(labels)[0]  # the mask may have taken an object away
         labels = split_pieces(labels, pieces) if pieces else labels
         labels = labels.astype(np.uint16 if labels.max() < 1 << 16 else np.uint32)
-    axes = {"axes": "ZYX"[-len(shape) :]}
-    with whole(target) as temporary:
-        tifffile.imwrite(temporary, labels, compression="zlib", photometric="minisblack", metadata=axes)
+    write_labels(target, labels, made_from=origin)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -162,7 +203,7 @@ def _draw(image: LazyImage, target: Path, truth: np.ndarray | None, path: Path) 
     plane = image[(slice(None), *view)]
     plane = plane.reshape(len(plane), *plane.shape[-2:])
     pictures = [plane if len(plane) in (1, 3) else plane[:1]]
-    titles, count = [path.stem], labels.max()  # labels are consecutive
+    titles, count = [path.stem.replace("$", r"\$")], labels.max()  # labels are consecutive
     labels = labels[view].reshape(plane.shape[1:]).astype(np.int64)
     if truth is not None:
         pictures.append(truth[view].reshape(plane.shape[1:]))
@@ -171,14 +212,15 @@ def _draw(image: LazyImage, target: Path, truth: np.ndarray | None, path: Path) 
     pictures.append(labels)
     titles.append(f"{count} objects")
     figure = panels(pictures, titles, width=4)[0].figure
-    figure.savefig(path, dpi=100, pil_kwargs={"quality": 85})
+    with whole(path) as temporary:
+        figure.savefig(temporary, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
     plt.close(figure)
 
 
 def _tabulate(rows: list[dict], path: Path) -> None:
     """Write the scores, a row for each image and one with their means; and print the means."""
     mean = {key: round(float(np.mean([row[key] for row in rows])), 4) for key in SCORES}
-    with path.open("w", newline="") as file:
+    with whole(path) as temporary, temporary.open("w", newline="") as file:
         table = csv.DictWriter(file, fieldnames=["image", *SCORES])
         table.writeheader()
         table.writerows([*rows, {"image": "mean", **mean}])
@@ -187,7 +229,8 @@ def _tabulate(rows: list[dict], path: Path) -> None:
 
 def _decoder(record: dict, pair: MomentumPair, which: str, way: str) -> dict:
     if which == "default":
-        return DEFAULTS[way_of(pair, masked=way == WITH_MASK)]
+        masked = way == WITH_MASK
+        return DEFAULTS[way_of(pair, masked=masked)] | own_options(record["config"], masked=masked)
     if way not in record.get("tuning", {}):
         raise ValueError(
             f"--decoder tuned: the run's record has none for '{way}'; run `evaluate` on it, or take the default"

@@ -5,13 +5,16 @@ A reader, or the next start after a kill, never meets half of a file.
 
 import datetime
 import json
+import math
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import DTypeLike
 
 
 @contextmanager
@@ -75,6 +78,29 @@ def alone(lock: str | Path, *, wait: bool = False) -> Iterator[None]:
         with suppress(OSError):
             lock.unlink()  # while it is held: whoever waits for this very file sees that it is gone, and tries again
         held.release()
+
+
+def new_memmap(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.memmap:
+    """A new npy file of zeros, mapped into memory, with all its room on the disk: an OSError if there is too little.
+
+    Without that a map whose disk is full ends the process, with no message.
+
+    >>> import tempfile
+    >>> new_memmap(Path(tempfile.mkdtemp()) / "labels.npy", (2, 3), np.uint32).sum()
+    np.uint64(0)
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    with path.open("wb") as file:
+        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        if hasattr(os, "posix_fallocate"):
+            file.flush()
+            os.posix_fallocate(file.fileno(), start, size)
+        else:
+            for at in range(0, size, 1 << 20):
+                file.write(bytes(min(1 << 20, size - at)))
+    return np.lib.format.open_memmap(path, mode="r+")
 
 
 def write_json(path: str | Path, record: dict) -> None:

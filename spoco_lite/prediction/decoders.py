@@ -64,6 +64,7 @@ CANDIDATES = {
     ],
 }
 OF_SEGMENTATION = ("consistent", "iou_threshold", "min_size")  # the options of a decoder that are not its clusterer's
+OF_OBJECTS = ("min_size", "pieces")  # what an object is, whoever finds it
 IN_ONE_PIECE = 1 << 22  # pixels; a larger image in its own resolution is decoded in tiles
 
 
@@ -75,6 +76,16 @@ def way_of(pair: MomentumPair, *, masked: bool) -> str:
     'whole image'
     """
     return WITH_MASK if masked else OWN_MASK if pair.g.foreground else WHOLE_IMAGE
+
+
+def own_options(config: dict, *, masked: bool) -> dict:
+    """The options of the decoder that a run was trained with; inside a given mask those that say what an object is.
+
+    >>> own_options({"decoder": {"min_size": 20, "iou_threshold": 0.4}}, masked=True)
+    {'min_size': 20}
+    """
+    own = config.get("decoder") or {}
+    return {name: value for name, value in own.items() if name in OF_OBJECTS} if masked else dict(own)
 
 
 class Decoding:

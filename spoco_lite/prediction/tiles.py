@@ -61,7 +61,7 @@ def segment_tiles(
         for the tiles' own files. The same call with the same folder goes on where the last one was stopped, at any
         moment. By default a temporary one.
     foreground
-        ``(*S)``, sliced like the image: objects are where it is above 0.
+        ``(*S)``, sliced like the image: objects are where it is not 0.
     tile, overlap
         pixels along each axis, by default ``TILE`` and ``OVERLAP``. Tiles are made equal, so they may be smaller.
         Memory grows with the tile and the network's receptive radius around it. A network tells those objects apart
@@ -187,7 +187,7 @@ class _Tiles:
 
     def __call__(self, k: int) -> None:
         own, seen = self.own(k), self.seen(k)
-        inside = None if self.foreground is None else torch.from_numpy(np.asarray(self.foreground[seen]) > 0)
+        inside = None if self.foreground is None else torch.from_numpy(np.asarray(self.foreground[seen]) != 0)
         found = find_clusters(partial(self._look, seen), foreground=inside, **self.options)
         labels = found.labels.cpu().numpy().astype(np.uint32)
         size = np.bincount(labels[within(own, seen)].ravel(), minlength=len(found.kept) + 1)[1:]
@@ -237,7 +237,7 @@ class _Tiles:
             weights.update(name.encode() + value.cpu().numpy().tobytes())
         return {
             "image": [list(self.shape), *(s.tolist() for s in self.statistics)],
-            "foreground": masked and sum(int((self.foreground[b] > 0).sum()) for b in blocks(self.shape)),
+            "foreground": masked and sum(int((self.foreground[b] != 0).sum()) for b in blocks(self.shape)),
             "weights": weights.hexdigest(),
             "tile": list(self.tile),
             "overlap": self.overlap,
