@@ -3,7 +3,12 @@
 import argparse
 import sys
 
-from .commands import data, evaluate, predict, sweep, train
+try:
+    import torch
+
+    from .commands import data, evaluate, predict, sweep, train
+except KeyboardInterrupt:  # while PyTorch is loaded, which takes seconds
+    sys.exit("\nstopped before anything was done")
 
 COMMANDS = {module.__name__.rpartition(".")[2]: module for module in (data, train, sweep, evaluate, predict)}
 
@@ -20,8 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = make_parser().parse_args(arguments)
     try:
         return COMMANDS[parsed.command].run(parsed)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        print(f"error: out of memory ({error}); take a smaller batch, size or tile", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on where it stopped", file=sys.stderr)

@@ -105,6 +105,16 @@ def two_views(
 
 
 def _check(images, labels, size, scale, symmetry, photometry) -> tuple[int, ...]:
+    if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
+        raise ValueError(f"two_views: expected tensors, found {type(images).__name__}; torch.from_numpy makes them")
+    if images.dtype != torch.float32:
+        raise ValueError(f"images: expected float32 in [0, 1], found {images.dtype}; of 8 bits: images.float() / 255")
+    if labels.dtype not in (torch.int64, torch.int32, torch.int16, torch.int8):
+        raise ValueError(f"labels: expected integers that can be -1, found {labels.dtype}; give int64")
+    if (
+        images.numel() and images.device.type == "cpu" and not (0 <= images.amin() and images.amax() <= 1)
+    ):  # a GPU would wait
+        raise ValueError(f"images: expected [0, 1], found up to {images.amax():g}; scale them: NaN and 0..255 are none")
     if images.ndim not in (4, 5) or labels.shape != (images.shape[0], *images.shape[2:]):
         raise ValueError(
             "two_views: expected images (N, C, Y, X) and labels (N, Y, X), or with Z before Y, "

@@ -184,6 +184,8 @@ def consistency_clustering(
     """
     _check_image(emb_g, "emb_g")
     check_positive(delta_var=delta_var, anchors_per_object=anchors_per_object)
+    if not 0 <= iou_threshold <= 1:
+        raise ValueError(f"iou_threshold: found {iou_threshold}; give a number from 0 to 1")
     if emb_f.shape[1:] != emb_g.shape[1:]:
         raise ValueError(f"emb_f and emb_g must show one image, found {tuple(emb_f.shape)} and {tuple(emb_g.shape)}")
     labels = segment(emb_f, cluster=cluster, foreground=foreground, background=background, min_size=min_size)
@@ -208,6 +210,8 @@ def consistency_clustering(
 def _mask(mask: Tensor | None, embedding: Tensor, name: str) -> Tensor:
     if mask is None:
         return torch.ones(embedding.shape[1:], dtype=torch.bool, device=embedding.device)
+    if not isinstance(mask, Tensor):
+        raise ValueError(f"{name} must be a bool tensor, found {type(mask).__name__}; torch.from_numpy makes one")
     if mask.dtype != torch.bool or mask.shape != embedding.shape[1:]:
         raise ValueError(
             f"{name} must be a bool tensor of shape {tuple(embedding.shape[1:])}, like the image, "
@@ -217,6 +221,10 @@ def _mask(mask: Tensor | None, embedding: Tensor, name: str) -> Tensor:
 
 
 def _check_image(embedding: Tensor, name: str) -> None:
+    if not isinstance(embedding, Tensor):
+        raise ValueError(f"{name} must be a tensor, found {type(embedding).__name__}; torch.from_numpy makes one")
+    if not embedding.numel():
+        raise ValueError(f"{name} of shape {tuple(embedding.shape)} has no pixel or no number")
     if embedding.ndim not in (3, 4) or not embedding.is_floating_point():
         raise ValueError(
             f"{name} must be one floating point image (E, Y, X) or (E, Z, Y, X), "

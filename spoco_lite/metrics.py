@@ -25,7 +25,7 @@ invented objects cost nothing there.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import skimage.metrics
@@ -99,8 +99,7 @@ def variation_of_information(truth: ArrayLike, prediction: ArrayLike) -> tuple[f
     return _variation_of_information(overlaps(truth, prediction))
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """What became of one true object.
 
     `truth` and `size` are its label and its pixels; `prediction` is the predicted object with the highest IoU
@@ -226,26 +225,22 @@ def _variation_of_information(table: Overlaps) -> tuple[float, float]:
 
 
 def _matches(table: Overlaps) -> tuple[Match, ...]:
-    matches = []
-    held = table.shared / table.truth_sizes[table.row] > 0.5  # the prediction covers most of the true object
+    count, shared, row = len(table.truth_ids), table.shared, table.row
+    held = shared / table.truth_sizes[row] > 0.5  # the prediction covers most of the true object
     holds = np.bincount(table.column[held], minlength=len(table.prediction_ids))
-    inside = table.shared / table.prediction_sizes[table.column] > 0.5  # and the other way round
-    for i, (label, size) in enumerate(zip(table.truth_ids.tolist(), table.truth_sizes.tolist(), strict=True)):
-        cells = np.flatnonzero(table.row == i)
-        parts = cells[inside[cells]]
-        best = cells[table.iou[cells].argmax()] if len(cells) else None
-        if best is None:
-            matches.append(Match(label, size, 0, 0.0, 0.0, "missed"))
-            continue
-        if table.iou[best] > 0.5:
-            status = "found"
-        elif (held[cells] & (holds[table.column[cells]] > 1)).any():
-            status = "merged"
-        elif len(parts) > 1 and table.shared[parts].sum() > size / 2:
-            status = "split"
-        else:
-            status = "missed"
-        prediction = int(table.prediction_ids[table.column[best]])
-        iou, dice = float(table.iou[best]), float(table.dice[best])
-        matches.append(Match(label, size, prediction, iou, dice, status))
-    return tuple(matches)
+    inside = shared / table.prediction_sizes[table.column] > 0.5  # and the other way round
+    merged = np.bincount(row[held & (holds[table.column] > 1)], minlength=count) > 0
+    parts = np.bincount(row[inside], minlength=count)
+    covered = np.bincount(row[inside], weights=shared[inside], minlength=count) > table.truth_sizes / 2
+    best = np.full(count, -1)  # of the cells of each object the one with the highest IoU, the first if several have it
+    order = np.lexsort((-np.arange(len(row)), table.iou, row))
+    best[row[order]] = order
+    none, best = best < 0, np.maximum(best, 0)
+    prediction, iou, dice = (
+        np.where(none, 0, values[best]) if len(values) else np.zeros(count, values.dtype)
+        for values in (table.prediction_ids[table.column], table.iou, table.dice)
+    )
+    ways = iou > 0.5, merged, (parts > 1) & covered
+    status = np.select(ways, STATUSES[:3], STATUSES[3])
+    columns = (table.truth_ids, table.truth_sizes, prediction, iou, dice, status)
+    return tuple(map(Match, *(column.tolist() for column in columns)))

@@ -1,5 +1,6 @@
 """The SPOCO loss: the six terms of :mod:`spoco_lite.losses`, weighted and added up."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -83,6 +84,12 @@ class SpocoLoss:
     ):
         check_choices(reduction=reduction, anchor=anchor)
         GaussianKernel(delta_var, kernel_threshold)  # complains of values that make no kernel
+        lengths = {"delta_dist": delta_dist, "coverage": coverage, "max_anchors": max_anchors}
+        if max_objects is not None:
+            lengths["max_objects"] = max_objects
+        for name, value in lengths.items():
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name}: found {value}; give a finite number above 0")
         self.max_objects = max_objects
         self.weights = {
             "pull": pull,
@@ -93,6 +100,9 @@ class SpocoLoss:
             "consistency": consistency,
             "foreground": foreground,
         }
+        for name, weight in self.weights.items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"{name}: found {weight}; a weight is finite, and 0 or more")
         masks = {"delta_var": delta_var, "kernel_threshold": kernel_threshold}
         self.options: dict[str, dict] = {
             "pull": {"delta_var": delta_var},

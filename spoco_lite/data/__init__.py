@@ -1,5 +1,7 @@
 """Data sets, one file each, behind :func:`load`; sparse annotation in :mod:`spoco_lite.data.annotation`."""
 
+import inspect
+
 import numpy as np
 
 from . import folder
@@ -43,7 +45,18 @@ def load(name: str, split: str, *, size: Size | None = None, **options) -> Sampl
         raise ValueError(f"data set: found {name!r}; known are {', '.join(sorted(DATASETS))}")
     if split not in SPLITS:
         raise ValueError(f"split: found {split!r}; give one of {', '.join(SPLITS)}")
-    samples = DATASETS[name](split, **options)
+    known = inspect.signature(DATASETS[name]).parameters
+    for option in options:
+        if option not in known or option == "split":
+            listed = ", ".join(key for key in known if key != "split") or "none"
+            raise ValueError(f"{name}: found option {option!r}; it takes {listed}")
+    for option, parameter in known.items():
+        if parameter.default is parameter.empty and option not in {"split", *options}:
+            raise ValueError(f"{name}: needs option {option!r}, such as --data-option {option}=...")
+    try:
+        samples = DATASETS[name](split, **options)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}; found options {options}") from error
     if size is None:
         return samples
     if np.min(size) <= 0:

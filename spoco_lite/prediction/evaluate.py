@@ -1,5 +1,6 @@
 """Scores of a trained run, per image, with and without the foreground mask; the decoder chosen on training images."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ..metrics import evaluate
 from ..results.runs import LOCK, load_model, load_run, prediction_size, provenance, run_folder
 from ..show.plot import match_colours, panels
 from ..unet import MomentumPair
-from .decoders import CANDIDATES, DEFAULTS, WHOLE_IMAGE, WITH_MASK, Decoding, way_of
+from .decoders import CANDIDATES, DEFAULTS, OF_OBJECTS, WHOLE_IMAGE, WITH_MASK, Decoding, own_options, way_of
 
 TUNING_WINDOW = 1 << 20  # pixels; of a larger one, its centre is enough to choose a decoder
 SCORES = {
@@ -80,11 +81,13 @@ def tune(
     *,
     size: Size | None,
     masked: bool,
+    own: dict | None = None,
     progress: bool = True,
 ) -> dict:
     """Try the candidate decoders on *training* images, best first: ``{images, objects, tried [{decoder, sbd, ...}]}``.
 
     Of a large volume only the centre is taken. ``objects``: how many are in what is taken, all with their labels.
+    ``own`` are the run's options of the decoder: of these none is tried, but ``min_size`` and ``pieces`` hold.
 
     >>> pair, samples = load_model("cvppp-10"), data.load("rosettes", "train", size=32)[:1]
     >>> tuning = tune(pair, samples, size=32, masked=True, progress=False)
@@ -93,7 +96,12 @@ def tune(
     """
     if not isinstance(size, int):  # windows of volumes, which can be large
         samples = [centre(s, TUNING_WINDOW) for s in samples]
-    decoders = [(decoder, masked) for decoder in CANDIDATES[way_of(pair, masked=masked)]]
+    fixed = {name: value for name, value in (own or {}).items() if name in OF_OBJECTS}
+    candidates = []
+    for decoder in (candidate | fixed for candidate in CANDIDATES[way_of(pair, masked=masked)]):
+        if decoder not in candidates:
+            candidates.append(decoder)
+    decoders = [(decoder, masked) for decoder in candidates]
     tried = [
         {"decoder": scored["decoder"]} | {key: scored["mean"][key] for key in ("sbd", "dic", "ap50")}
         for scored in score_all(pair, samples, decoders, size=size, progress=progress)
@@ -160,6 +168,13 @@ def _evaluate(folder: Path, split: str | None, tuning_images: int, progress: boo
         raise ValueError("split: found 'train', which chooses the decoder; give val or test")
     options = record["config"].get("data_options", {})
     samples, training = (list(data.load(dataset, part, **options)) for part in (split, "train"))
+    unlabelled = float(np.mean([(s.labels < 0).mean() for s in samples]))
+    if unlabelled > 0.5:
+        warnings.warn(
+            f"{unlabelled:.0%} of the pixels of {dataset} {split} are unlabelled, and scores look at the others only; "
+            "if these label maps are complete, say what 0 means there: data_options background and unlabeled, by split",
+            stacklevel=2,
+        )
     training = [s for s in training if s.name in record["held_out"]] if record.get("held_out") else training
     ways = [WHOLE_IMAGE] if samples[0].foreground is None else [WITH_MASK, WHOLE_IMAGE]
     common = {"size": size, "progress": progress}
@@ -167,8 +182,9 @@ def _evaluate(folder: Path, split: str | None, tuning_images: int, progress: boo
     record["tuning"] = {}
     for way in ways:
         masked = way == WITH_MASK
-        record["tuning"][way] = tune(pair, training[:tuning_images], masked=masked, **common)
-        decoders[f"{way}, default decoder"] = DEFAULTS[way_of(pair, masked=masked)], masked
+        own = own_options(record["config"], masked=masked)
+        record["tuning"][way] = tune(pair, training[:tuning_images], masked=masked, own=own, **common)
+        decoders[f"{way}, default decoder"] = DEFAULTS[way_of(pair, masked=masked)] | own, masked
         decoders[f"{way}, tuned decoder"] = record["tuning"][way]["tried"][0]["decoder"], masked
     scored = score_all(pair, samples, list(decoders.values()), **common)
     record["scores"] = {label: {"split": split} | one for label, one in zip(decoders, scored)}

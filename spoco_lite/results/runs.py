@@ -124,8 +124,11 @@ def load_run(name: str | Path) -> dict:
     """
     path = run_folder(name) / "run.json"
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+            raise ValueError("it has no config")
+        return record
+    except ValueError as error:
         raise ValueError(f"{path}: not a readable record ({error}); restore the file or train again") from error
 
 
@@ -189,8 +192,12 @@ def load_model(name: str | Path) -> MomentumPair:
     False
     """
     folder = run_folder(name)
-    pair = build_pair(load_run(folder)["config"])
-    path = folder / WEIGHTS
+    record, path = load_run(folder), folder / WEIGHTS
+    try:
+        pair = build_pair(record["config"])
+    except (KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{folder / 'run.json'}: its config makes no network ({reason}); restore the file") from error
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: missing; finish the training, or restore the file. Of the recorded runs only "
@@ -200,5 +207,9 @@ def load_model(name: str | Path) -> MomentumPair:
         tensors = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path}: not a readable file of weights ({error}); restore it or train again") from error
-    pair.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    try:
+        pair.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: not the weights of this record ({reason}); restore the file") from error
     return pair.eval()

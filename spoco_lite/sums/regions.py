@@ -138,11 +138,16 @@ def full_precision(embeddings: Tensor) -> Tensor:
 
 def check_batch(embeddings: Tensor, labels: Tensor) -> None:
     """Shapes and dtypes of a batch, or a ValueError that says which argument is wrong, what was found, what to give."""
+    for name, given in (("embeddings", embeddings), ("labels", labels)):
+        if not isinstance(given, Tensor):
+            raise ValueError(f"{name}: expected a tensor, found {type(given).__name__}; torch.from_numpy makes one")
     if embeddings.ndim not in (4, 5) or not embeddings.is_floating_point():
         raise ValueError(
             "embeddings: expected floating point (N, E, Y, X) or (N, E, Z, Y, X), "
             f"found {embeddings.dtype} of shape {tuple(embeddings.shape)}"
         )
+    if labels.dtype in (torch.uint8, torch.uint16, torch.uint32, torch.uint64):
+        raise ValueError(f"labels: found {labels.dtype}, where -1 is a large number; give int64")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"labels: expected integers (k > 0, 0 or -1), found {labels.dtype}; convert with .long()")
     if labels.shape != (embeddings.shape[0], *embeddings.shape[2:]):

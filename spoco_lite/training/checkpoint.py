@@ -2,7 +2,7 @@
 
 import csv
 import io
-import pickle
+import json
 from pathlib import Path
 
 import torch
@@ -35,14 +35,26 @@ def read_checkpoint(folder: Path, config: dict, device: torch.device | str) -> d
         return None
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path}: not a readable checkpoint ({error}); delete it to start again") from error
-    there = state["config"]
-    changed = {key for key in there.keys() | config.keys() if there.get(key) != config.get(key)}
+        there = dict(state["config"])
+    except OSError:
+        raise
+    except Exception as error:  # whatever PyTorch makes of a damaged file, or of one that something else wrote
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"{path}: not a readable checkpoint ({reason}); delete it to start again") from error
+    changed = different(there, config)
     if changed - {"steps"}:
         listed = ", ".join(f"{key} was {there.get(key)!r}, is now {config.get(key)!r}" for key in sorted(changed))
         raise ValueError(f"{path}: belongs to another configuration ({listed}). Take another folder, or delete it.")
     return state
+
+
+def different(a: dict, b: dict) -> set[str]:
+    """The names of what differs between two configurations; NaN is the same as NaN.
+
+    >>> different({"seed": 1, "decoder": {"x": float("nan")}}, {"seed": 2, "decoder": {"x": float("nan")}})
+    {'seed'}
+    """
+    return {key for key in a.keys() | b.keys() if json.dumps(a.get(key)) != json.dumps(b.get(key))}
 
 
 def write_table(rows: list[dict], path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..augment import PHOTOMETRY, SYMMETRIES
 from ..data.annotation import BACKGROUND, HOW
+from .typed import typed
 
 
 def option(group: str, default, about: str, *, choices=()):
@@ -141,12 +142,16 @@ class Config:
 
     log_every: int = _watch(50, "steps between two entries of the learning curve")
     validate_every: int = _watch(500, "steps between two validations on the images held out")
-    decoder: dict = _watch(dict, "of the validation, what is not as by default, such as min_size=20")
+    decoder: dict = _watch(
+        dict, "of the validation, of evaluate and of predict, what is not as by default, such as min_size=20"
+    )
 
     def __post_init__(self):
-        for name in ("size", "zoom", "scale", "widths", "unit"):  # lists, where they come from a JSON file
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
+        for one in dataclasses.fields(self):
+            try:
+                object.__setattr__(self, one.name, typed(getattr(self, one.name), one.type))
+            except TypeError as error:
+                raise ValueError(f"{one.name}: {error}") from None
         for one in dataclasses.fields(self):
             known, value = one.metadata["choices"], getattr(self, one.name)
             if known and value not in known:
@@ -207,6 +212,8 @@ class Config:
         >>> Config.from_record({"dataset": "cvppp", "widths": [8, 16], "validation_images": 20}).widths
         (8, 16)
         """
+        if not isinstance(record, dict):
+            raise ValueError(f"config: found {record!r}; a record has names with their values there")
         known = {f.name for f in dataclasses.fields(cls)}
         older = {} if "held_out" in record else {"held_out": 0}  # these were trained on the whole split
         return cls(**older | {key: value for key, value in record.items() if key in known})

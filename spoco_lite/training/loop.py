@@ -48,8 +48,12 @@ class Training(Learner):
         device: str | torch.device | None = None,
         compiled: bool = False,
     ):
+        device = processes.device_of(device)
         if config.batch % processes.count():
             raise ValueError(f"batch: {config.batch} images cannot be shared by {processes.count()} processes")
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"{folder}: a file; give a folder for the run")
         way = OWN_MASK if config.foreground else WHOLE_IMAGE
         check_decoder(DEFAULTS[way] | config.decoder, ndim=config.ndim)
         # Images that are brought to a size keep some more, so that crops of 70% of the area keep their detail.
@@ -74,14 +78,12 @@ class Training(Learner):
         if not config.consistency:  # the only term that learns from an image without any annotation
             samples = [s for s in samples if (s.labels >= 0).any()]
 
-        device = processes.device_of(device)
         self.batches = Batches(samples, config, device)
         # A crop shows few of a volume's objects. Counting them is free on a CPU; a GPU would have to wait.
         counted = config.crop and device.type == "cpu"
         super().__init__(
             config, max_objects=None if counted else self.batches.max_objects, device=device, compiled=compiled
         )
-        self.folder = Path(folder)
         self.seconds, self.curve = 0.0, []
         self.sums, self.summed = None, 0  # of the loss terms since the last entry of the curve, and of how many steps
         self.kept: dict | None = None  # the step and the score of the weights that are kept
@@ -267,11 +269,16 @@ class Training(Learner):
         state = read_checkpoint(self.folder, self.config.plain(), self.device)
         if state is None:
             return None
-        self.pair.load_state_dict(state["pair"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
-        self.sums, self.summed, self.kept = state["sums"], state["summed"], state["kept"]
-        self.provenance, self.changes = state["provenance"], state["changes"]
+        try:
+            self.pair.load_state_dict(state["pair"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+            self.sums, self.summed, self.kept = state["sums"], state["summed"], state["kept"]
+            self.provenance, self.changes = state["provenance"], state["changes"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{self.folder}: its checkpoint is not of these networks ({error}); take another folder"
+            ) from error
         return state["config"]
 
     def record(self) -> dict:

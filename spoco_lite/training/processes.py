@@ -1,6 +1,7 @@
 """One run on several processes, as ``torchrun`` starts them: one for each GPU, or several on the CPU (gloo)."""
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 
@@ -10,12 +11,19 @@ from torch import Tensor, nn
 
 
 def device_of(device: str | torch.device | None) -> torch.device:
-    """The device that is asked for; by default a GPU if there is one.
+    """The device that is asked for; by default a GPU if there is one. ValueError if this computer has no such device.
 
     >>> device_of("cpu")
     device(type='cpu')
     """
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError:
+        raise ValueError(f"device: found {str(device)!r}; give cpu, cuda, cuda:1 or mps") from None
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (found.index or 0) >= there.get(found.type, math.inf):
+        raise ValueError(f"device: found {str(device)!r}, but PyTorch sees {there[found.type]} of these here; give cpu")
+    return found
 
 
 def first() -> bool:

@@ -22,8 +22,10 @@ import torch
 from ..prediction.evaluate import evaluate_run
 from ..results.runs import WEIGHTS, load_run
 from .checkpoint import NAME as CHECKPOINT
+from .checkpoint import different
 from .config import Config
 from .loop import train
+from .processes import device_of
 
 LOG = "train.log"
 LAST_LINES = 5  # of the log of a run that failed
@@ -88,6 +90,8 @@ def sweep(
     """
     folder = Path(folder)
     devices = devices or [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+    for device in devices:
+        device_of(device)
     if at_once < 1:
         raise ValueError(f"at_once: found {at_once}; give 1 or more runs on each device")
     waiting = [name for name in configs if not _complete(folder / name, configs[name], evaluate)]
@@ -129,7 +133,7 @@ def _complete(folder: Path, config: Config, evaluate: bool) -> bool:
         return False
     record = load_run(folder)
     there = Config.from_record(record["config"])
-    names = [f.name for f in dataclasses.fields(Config) if getattr(there, f.name) != getattr(config, f.name)]
+    names = sorted(different(there.plain(), config.plain()))
     if names:
         listed = ", ".join(f"{n} was {getattr(there, n)!r}, is now {getattr(config, n)!r}" for n in names)
         raise ValueError(f"{folder}: recorded with another configuration ({listed}). Take another folder.")
@@ -189,7 +193,7 @@ def _child() -> int:
                 train(config, folder, device=device)
             if job["evaluate"]:
                 evaluate_run(folder)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError, torch.OutOfMemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
