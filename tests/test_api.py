@@ -56,6 +56,8 @@ INNER = {
     "training.batches": {"Batch", "check_sample", "renumbered", "seed_of"},
     "training.sweep": {"kept_score", "minutes"},
     "data.writing": None,
+    "data.label_files": None,
+    "training.typed": None,
     "results.runs": {"provenance", "peak_memory_mb"},
 }
 # On the page without an example of their own.
@@ -75,6 +77,7 @@ NO_EXAMPLE = {
         "training.loop": {"train"},
     },
     "writes what ships, and takes a while": {"data.sets.rosettes": {"write"}, "data.sets.cells3d": {"write"}},
+    "an error that functions of the file raise": {"data.files": {"OtherAxes"}},
     "the example of read_array opens a file with it": {"data.files": {"open_array"}},
 }
 

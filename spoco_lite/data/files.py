@@ -311,7 +311,7 @@ def _names(path: Path | zipfile.Path) -> Iterator[None]:
         raise
     except Exception as error:
         if "imagecodecs" in str(error):
-            raise ValueError(f"{path}: its compression needs one more package: pip install 'spoco-lite[tiff]', or imagecodecs") from error
+            raise ValueError(f"{path}: its compression needs one more package: pip install imagecodecs") from error
         reason = f"cannot be read ({type(error).__name__}: {error})"
         raise ValueError(f"{path}: {reason}; is it complete? Copy or unpack it again") from error
 

@@ -163,7 +163,7 @@ def arguments(decoder: dict) -> dict:
 def check_decoder(decoder: dict, *, ndim: int = 2) -> None:
     """Try a decoder on embeddings of a few pixels, so that a wrong option is said before hours of training.
 
-    >>> check_decoder(DEFAULTS[WHOLE_IMAGE] | {"min_sise": 20})
+    >>> check_decoder(DEFAULTS[WHOLE_IMAGE] | {"min_sise": 20})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     ValueError: decoder: found 'min_sise'; known with mean_shift are bandwidth, cluster, consistent, ... seeds
