@@ -42,10 +42,6 @@ def main() -> None:
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(BENCHMARKS)}")
-    where = provenance()
-    path = FOLDER / f"{where['device'].lower().replace(' ', '-')}.json"
-    record = json.loads(path.read_text()) if path.is_file() else {"device": where["device"], "results": {}}
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for name in names:
         print(f"== {name}", flush=True)
         try:
@@ -53,16 +49,24 @@ def main() -> None:
         except FileNotFoundError as error:
             print(f"   left out: {error}")
             continue
-        print(*rows, sep="\n", flush=True)
-        record["results"][name] = {
-            "date": datetime.date.today().isoformat(),
-            "commit": where["commit"],
-            "versions": where["versions"],
-            "threads": torch.get_num_threads(),
-            "rows": rows,
-        }
-        write_json(path, record)
-    print(f"written to {path}")
+        keep(name, rows)
+
+
+def keep(name: str, rows: list[dict]) -> None:
+    """Print what was measured, and write it to the file of this machine."""
+    where = provenance()
+    path = FOLDER / f"{where['device'].lower().replace(' ', '-')}.json"
+    record = json.loads(path.read_text()) if path.is_file() else {"device": where["device"], "results": {}}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    record["results"][name] = {
+        "date": datetime.date.today().isoformat(),
+        "commit": where["commit"],
+        "versions": where["versions"],
+        "threads": torch.get_num_threads(),
+        "rows": rows,
+    }
+    write_json(path, record)
+    print(*rows, f"written to {path}", sep="\n", flush=True)
 
 
 if __name__ == "__main__":
