@@ -11,7 +11,7 @@ from test_predict_command import predict
 
 from spoco_lite.data.folder import read
 from spoco_lite.metrics import evaluate
-from spoco_lite.prediction.decoders import CANDIDATES, DEFAULTS, OF_OBJECTS, WHOLE_IMAGE, WITH_MASK, own_options
+from spoco_lite.prediction.decoders import CANDIDATES, DEFAULTS, OWN_MASK, WHOLE_IMAGE, WITH_MASK, decoder_of
 from spoco_lite.prediction.evaluate import evaluate_run
 from spoco_lite.training.config import Config
 from spoco_lite.training.loop import train
@@ -79,12 +79,10 @@ def test_options_of_the_decoder_reach_validation_scores_and_prediction(cells, tm
 
 def test_inside_a_mask_only_what_an_object_is_holds():
     config = {"decoder": {"min_size": 7, "bandwidth": 0.75, "pieces": 9}}
-    assert own_options(config, masked=True) == {"min_size": 7, "pieces": 9} and set(OF_OBJECTS) == {
-        "min_size",
-        "pieces",
-    }
-    assert own_options(config, masked=False) == config["decoder"] and own_options({}, masked=False) == {}
-    assert DEFAULTS[WITH_MASK]["cluster"] == "hdbscan"  # which has no bandwidth
+    assert decoder_of(config, masked=True) == DEFAULTS[WITH_MASK] | {"min_size": 7, "pieces": 9}
+    assert decoder_of(config, masked=False) == DEFAULTS[WHOLE_IMAGE] | config["decoder"]
+    assert decoder_of(config | {"foreground": 1.0}, masked=False) == DEFAULTS[OWN_MASK] | config["decoder"]
+    assert decoder_of({}, masked=True) == DEFAULTS[WITH_MASK]
 
 
 def test_no_image_to_tune_on_is_refused(cells, tmp_path):

@@ -47,6 +47,15 @@ def test_a_table_that_was_not_measured_says_so(tmp_path):
     assert "| evaluate, " in page
 
 
+def test_the_kills_stand_on_the_page_on_troubleshooting(tmp_path):
+    rows = [{"what": "training", "kills": 100, "ends": 7, "equal": 7}]
+    soak = {"date": "2026-01-01", "commit": None, "versions": {}, "threads": 1, "rows": rows}
+    page = pages.fill((ROOT / "book" / "troubleshooting.md").read_text(), recorded(tmp_path, soak=soak))
+    assert "| training | 100 | 7 | 7 |" in re.sub(" +", " ", page)
+    for row in json.loads(RECORDS[0].read_text())["results"]["soak"]["rows"]:
+        assert row["equal"] == row["ends"] > 0 and row["kills"] >= 10, row
+
+
 STEP = {"what": "leaves", "dataset": "cvppp", "batch": 4, "size": [256, 256], "seconds": 0.5, "peak_memory_mb": 1536}
 PARTS = {"data": 0.1, "network": 0.3, "loss": 0.1}
 

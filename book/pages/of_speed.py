@@ -67,14 +67,22 @@ BENCHMARKS = {  # columns of the table of each
 }
 
 
-def benchmark(name: str):
+SOAK = {
+    "Killed at random moments": "{what}",
+    "Kills": "{kills}",
+    "Started again until they ended": "{ends}",
+    "Ended bit-equal": "{equal}",
+}  # on the page on troubleshooting
+
+
+def benchmark(name: str, columns: dict):
     """The function that makes the tables of a benchmark, one below the other for each machine."""
 
     def make(data: Path) -> str:
         parts = []
         for record in benchmarks(data):
             if name in record["results"]:
-                table = frame(record["results"][name]["rows"], BENCHMARKS[name]).dropna(axis=1, how="all")
+                table = frame(record["results"][name]["rows"], columns).dropna(axis=1, how="all")
                 parts.append(f"*{record['device']}*\n\n{markdown(table)}")
         return "\n\n".join(parts) or "Not measured yet."
 
@@ -118,4 +126,9 @@ def training(data: Path) -> str:
     return markdown(frame(read_records(data), columns))
 
 
-MAKERS = (*map(benchmark, BENCHMARKS), machine, training)
+MAKERS = (
+    *(benchmark(name, columns) for name, columns in BENCHMARKS.items()),
+    benchmark("soak", SOAK),
+    machine,
+    training,
+)

@@ -18,7 +18,7 @@ from ..data.label_files import made_from, write_labels
 from ..data.sample import Size
 from ..data.writing import InUse, alone, new_memmap, same_settings, whole
 from ..metrics import evaluate
-from ..prediction.decoders import DEFAULTS, WHOLE_IMAGE, WITH_MASK, arguments, own_options, split_pieces, way_of
+from ..prediction.decoders import WHOLE_IMAGE, WITH_MASK, arguments, decoder_of, split_pieces
 from ..prediction.evaluate import SCORES
 from ..prediction.image import segment_image
 from ..prediction.stream import LazyImage
@@ -84,7 +84,7 @@ def _predict(parsed: argparse.Namespace) -> int:
         raise ValueError(f"{output}: holds images, labels or masks to be read; give another folder for the output")
     record, pair = load_run(parsed.run), load_model(parsed.run)
     pair.to(device_of(parsed.device))
-    decoder = _decoder(record, pair, parsed.decoder, WITH_MASK if parsed.mask else WHOLE_IMAGE)
+    decoder = _decoder(record, parsed.decoder, WITH_MASK if parsed.mask else WHOLE_IMAGE)
     size = prediction_size(record["config"])
     if parsed.tile is not None and size is not None:
         raise ValueError(
@@ -227,10 +227,9 @@ def _tabulate(rows: list[dict], path: Path) -> None:
     print(f"means over {len(rows)} images:", ", ".join(f"{key} {value:.4f}" for key, value in mean.items()))
 
 
-def _decoder(record: dict, pair: MomentumPair, which: str, way: str) -> dict:
+def _decoder(record: dict, which: str, way: str) -> dict:
     if which == "default":
-        masked = way == WITH_MASK
-        return DEFAULTS[way_of(pair, masked=masked)] | own_options(record["config"], masked=masked)
+        return decoder_of(record["config"], masked=way == WITH_MASK)
     if way not in record.get("tuning", {}):
         raise ValueError(
             f"--decoder tuned: the run's record has none for '{way}'; run `evaluate` on it, or take the default"

@@ -78,14 +78,18 @@ def way_of(pair: MomentumPair, *, masked: bool) -> str:
     return WITH_MASK if masked else OWN_MASK if pair.g.foreground else WHOLE_IMAGE
 
 
-def own_options(config: dict, *, masked: bool) -> dict:
-    """The options of the decoder that a run was trained with; inside a given mask those that say what an object is.
+def decoder_of(config: dict, *, masked: bool) -> dict:
+    """The decoder of a run: the default one with the options it was trained with (``config["decoder"]``).
 
-    >>> own_options({"decoder": {"min_size": 20, "iou_threshold": 0.4}}, masked=True)
-    {'min_size': 20}
+    Inside a given mask, where another clusterer is at work, only those hold that say what an object is.
+
+    >>> decoder_of({"decoder": {"min_size": 20, "iou_threshold": 0.4}}, masked=True)
+    {'cluster': 'hdbscan', 'consistent': False, 'min_size': 20}
     """
     own = config.get("decoder") or {}
-    return {name: value for name, value in own.items() if name in OF_OBJECTS} if masked else dict(own)
+    if masked:
+        return DEFAULTS[WITH_MASK] | {name: own[name] for name in OF_OBJECTS if name in own}
+    return DEFAULTS[OWN_MASK if config.get("foreground") else WHOLE_IMAGE] | own
 
 
 class Decoding:

@@ -17,7 +17,7 @@ from ..metrics import evaluate
 from ..results.runs import LOCK, load_model, load_run, prediction_size, provenance, run_folder
 from ..show.plot import match_colours, panels
 from ..unet import MomentumPair
-from .decoders import CANDIDATES, DEFAULTS, OF_OBJECTS, WHOLE_IMAGE, WITH_MASK, Decoding, own_options, way_of
+from .decoders import CANDIDATES, OF_OBJECTS, WHOLE_IMAGE, WITH_MASK, Decoding, decoder_of, way_of
 
 TUNING_WINDOW = 1 << 20  # pixels; of a larger one, its centre is enough to choose a decoder
 SCORES = {
@@ -87,7 +87,7 @@ def tune(
     """Try the candidate decoders on *training* images, best first: ``{images, objects, tried [{decoder, sbd, ...}]}``.
 
     Of a large volume only the centre is taken. ``objects``: how many are in what is taken, all with their labels.
-    ``own`` are the run's options of the decoder: of these none is tried, but ``min_size`` and ``pieces`` hold.
+    ``own`` are options that every candidate has: what the run says of the size of objects.
 
     >>> pair, samples = load_model("cvppp-10"), data.load("rosettes", "train", size=32)[:1]
     >>> tuning = tune(pair, samples, size=32, masked=True, progress=False)
@@ -96,9 +96,8 @@ def tune(
     """
     if not isinstance(size, int):  # windows of volumes, which can be large
         samples = [centre(s, TUNING_WINDOW) for s in samples]
-    fixed = {name: value for name, value in (own or {}).items() if name in OF_OBJECTS}
     candidates = []
-    for decoder in (candidate | fixed for candidate in CANDIDATES[way_of(pair, masked=masked)]):
+    for decoder in (candidate | (own or {}) for candidate in CANDIDATES[way_of(pair, masked=masked)]):
         if decoder not in candidates:
             candidates.append(decoder)
     decoders = [(decoder, masked) for decoder in candidates]
@@ -182,9 +181,10 @@ def _evaluate(folder: Path, split: str | None, tuning_images: int, progress: boo
     record["tuning"] = {}
     for way in ways:
         masked = way == WITH_MASK
-        own = own_options(record["config"], masked=masked)
+        decoder = decoder_of(record["config"], masked=masked)
+        own = {name: decoder[name] for name in OF_OBJECTS if name in record["config"].get("decoder", {})}
         record["tuning"][way] = tune(pair, training[:tuning_images], masked=masked, own=own, **common)
-        decoders[f"{way}, default decoder"] = DEFAULTS[way_of(pair, masked=masked)] | own, masked
+        decoders[f"{way}, default decoder"] = decoder, masked
         decoders[f"{way}, tuned decoder"] = record["tuning"][way]["tried"][0]["decoder"], masked
     scored = score_all(pair, samples, list(decoders.values()), **common)
     record["scores"] = {label: {"split": split} | one for label, one in zip(decoders, scored)}

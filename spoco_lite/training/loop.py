@@ -18,7 +18,7 @@ from .. import data
 from ..data import Sample
 from ..data.writing import alone, write_json
 from ..objective import LossTerms
-from ..prediction.decoders import DEFAULTS, OWN_MASK, WHOLE_IMAGE, check_decoder
+from ..prediction.decoders import check_decoder, decoder_of
 from ..results.runs import LOCK, WEIGHTS, load_run, peak_memory_mb, prediction_size, provenance, save_weights
 from . import processes
 from .batches import Batch, Batches, check_sample
@@ -54,8 +54,7 @@ class Training(Learner):
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{folder}: a file; give a folder for the run")
-        way = OWN_MASK if config.foreground else WHOLE_IMAGE
-        check_decoder(DEFAULTS[way] | config.decoder, ndim=config.ndim)
+        check_decoder(decoder_of(config.plain(), masked=False), ndim=config.ndim)
         # Images that are brought to a size keep some more, so that crops of 70% of the area keep their detail.
         size = config.zoom if config.crop else round(config.size * 1.25)
         split = list(data.load(config.dataset, "train", size=size, **config.data_options))

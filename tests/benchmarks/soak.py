@@ -77,7 +77,7 @@ def soak(what: str, work: Callable, result: Callable, root: Path, kills: int, rn
         folder = root / f"{what}-{ends}"
         while True:
             process = start(folder)
-            process.join(rng.uniform(0, longest / 2) if done < kills else None)
+            process.join(rng.uniform(0.2 * longest, longest) if done < kills else None)
             if not process.is_alive():
                 break
             os.kill(process.pid, signal.SIGKILL)
