@@ -57,6 +57,7 @@ INNER = {
     "training.sweep": {"kept_score", "minutes"},
     "data.writing": None,
     "data.label_files": None,
+    "data.formats": None,  # what reading files is made of
     "training.typed": None,
     "results.runs": {"provenance", "peak_memory_mb"},
 }
@@ -77,7 +78,6 @@ NO_EXAMPLE = {
         "training.loop": {"train"},
     },
     "writes what ships, and takes a while": {"data.sets.rosettes": {"write"}, "data.sets.cells3d": {"write"}},
-    "an error that functions of the file raise": {"data.files": {"OtherAxes"}},
     "the example of read_array opens a file with it": {"data.files": {"open_array"}},
 }
 

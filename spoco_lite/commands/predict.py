@@ -13,8 +13,8 @@ import numpy as np
 from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
-from ..data.files import SUFFIXES, as_labels, checksum, files_of, open_array, read_array
-from ..data.label_files import made_from, write_labels
+from ..data.files import SUFFIXES, as_labels, files_of, open_array, read_array
+from ..data.label_files import checksum, made_from, write_labels
 from ..data.sample import Size
 from ..data.writing import InUse, alone, new_memmap, same_settings, whole
 from ..metrics import evaluate

@@ -1,7 +1,5 @@
 """Image files as arrays: reading them (zarr only where it is installed), images to float32, label maps to int64."""
 
-import hashlib
-import logging
 import math
 import warnings
 import zipfile
@@ -12,13 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps
 from tifffile import PHOTOMETRIC
+
+from .formats import Refused, channels_first, check_stored, check_tiff, read_picture, shown, strict_tifffile
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".h5", ".hdf5", ".npy", ".zarr")
 """The file name endings that can be read, in lower or upper case."""
-
-COLOURS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE)  # of TIFF images
 
 
 def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, ndim: int | None = None) -> np.ndarray:
@@ -62,11 +59,11 @@ def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, ndim:
     path = _checked(path)
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
         with _names(path):
-            return _read_picture(path, ndim)
+            return read_picture(path, ndim)
     if path.suffix.lower() in (".tif", ".tiff"):
-        with _names(path), _strict_tifffile(), tifffile.TiffFile(path) as file:
-            _check_tiff(file, path, ndim)
-            return _channels_first(_shown(file.series[0].asarray(), file, ndim), file)
+        with _names(path), strict_tifffile(), tifffile.TiffFile(path) as file:
+            check_tiff(file, path, ndim)
+            return channels_first(shown(file.series[0].asarray(), file, ndim), file)
     array = open_array(path, key=key, ndim=ndim)
     with _names(path):
         return np.array(array[()])
@@ -91,18 +88,18 @@ def open_array(path: str | Path, *, key: str | None = None, ndim: int | None = N
         dataset = file[_only(found, key, path)]
         if dataset.chunks:
             places = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks))
-            _check_stored(dataset.id.get_num_chunks(), places, dataset, path)
+            check_stored(dataset.id.get_num_chunks(), places, dataset, path)
         elif dataset.size:
-            _check_stored(int(dataset.id.get_storage_size() > 0 or dataset.external is not None), 1, dataset, path)
+            check_stored(int(dataset.id.get_storage_size() > 0 or dataset.external is not None), 1, dataset, path)
         return dataset
     if kind == ".zarr":
         return _open_zarr(path, key)
     if kind in (".tif", ".tiff"):
-        with _names(path), _strict_tifffile(), tifffile.TiffFile(path) as file:
-            _check_tiff(file, path, ndim)
+        with _names(path), strict_tifffile(), tifffile.TiffFile(path) as file:
+            check_tiff(file, path, ndim)
             as_it_is = ndim is None or file.pages.first.photometric not in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE)
             if file.series[0].dataoffset is not None and not file.pages.first.is_tiled and as_it_is:
-                return _channels_first(tifffile.memmap(path, mode="r"), file)
+                return channels_first(tifffile.memmap(path, mode="r"), file)
     return read_array(path, ndim=ndim)
 
 
@@ -204,25 +201,6 @@ def above(values: np.ndarray, least) -> np.ndarray:
     return (values.astype(np.uint64) - bits).astype(np.float32)
 
 
-def checksum(path: str | Path) -> str:
-    """The SHA-256 of a file, or of all files of a folder (zarr) with their names.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
-    >>> _ = path.write_text("abc")
-    >>> checksum(path)[:8], checksum(path.parent)[:8]
-    ('ba7816bf', 'df312bf8')
-    """
-    path, digest = Path(path), hashlib.sha256()
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    for file in files:
-        if file != path:
-            digest.update(f"{file.relative_to(path)}\n".encode())
-        with file.open("rb") as stream:
-            hashlib.file_digest(stream, lambda: digest)
-    return digest.hexdigest()
-
-
 def as_labels(
     array: np.ndarray, path: str | Path, *, background: int | None = 0, unlabeled: int | None = None
 ) -> np.ndarray:
@@ -294,103 +272,18 @@ def _checked(path: str | Path | zipfile.Path) -> Path | zipfile.Path:
     return path
 
 
-class _Refused(ValueError):
-    """The file is whole, and not what is asked for; the message names it already."""
-
-
-class OtherAxes(_Refused):
-    """An image has more or fewer axes than it should."""
-
-
 @contextmanager
 def _names(path: Path | zipfile.Path) -> Iterator[None]:
     """Whatever a damaged file makes a reader raise becomes a ValueError that names the file."""
     try:
         yield
-    except _Refused:
+    except Refused:
         raise
     except Exception as error:
         if "imagecodecs" in str(error):
             raise ValueError(f"{path}: its compression needs one more package: pip install imagecodecs") from error
         reason = f"cannot be read ({type(error).__name__}: {error})"
         raise ValueError(f"{path}: {reason}; is it complete? Copy or unpack it again") from error
-
-
-@contextmanager
-def _strict_tifffile() -> Iterator[None]:
-    """Of a truncated file tifffile logs an error and gives the pages that are left: here it raises."""
-    errors: list[str] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: errors.append(record.getMessage())
-    log = logging.getLogger("tifffile")
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-    if errors:
-        raise ValueError(errors[0])
-
-
-def _channels_first(array: np.ndarray, file: tifffile.TiffFile) -> np.ndarray:
-    axes = file.series[0].axes  # for example ZCYX, as ImageJ saves it
-    return np.moveaxis(array, axes.index("C"), 0) if "C" in axes and len(axes) == array.ndim else array
-
-
-def _check_tiff(file: tifffile.TiffFile, path: Path, ndim: int | None) -> None:
-    """Refuse what would be read as something else: several images in one file, other axes, other colours."""
-    if len(file.series) > 1:
-        shapes = ", ".join(str(one.shape) for one in file.series[:3])
-        raise _Refused(f"{path}: holds {len(file.series)} images, of shapes {shapes}; save each as a file of its own")
-    if ndim is None:
-        return
-    page, axes, shape = file.pages.first, file.series[0].axes, file.series[0].shape
-    space = [n for axis, n in zip(axes, shape) if axis not in "CS"]
-    if len(space) != ndim:
-        raise OtherAxes(
-            f"{path}: found {len(space)} axes besides colours ({axes}, {shape}), expected {ndim}. If one of them is "
-            "that of the channels, say so: tifffile.imwrite(path, image, metadata={'axes': 'CYX'}); give slices of a "
-            "volume to a run that was trained on volumes, or save each as a file of its own"
-        )
-    decoded = page.photometric == PHOTOMETRIC.YCBCR and page.compression in (6, 7)  # JPEG: tifffile gives RGB
-    if page.photometric not in COLOURS and not decoded:
-        name = getattr(page.photometric, "name", page.photometric)
-        raise _Refused(f"{path}: found colours of kind {name}; convert the image to RGB or grey")
-
-
-def _shown(array: np.ndarray, file: tifffile.TiffFile, ndim: int | None) -> np.ndarray:
-    """The numbers of an image as they are to be seen; those of a label map as they are stored."""
-    page = file.pages.first
-    if ndim and page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
-        return np.moveaxis((page.colormap >> 8).astype(np.uint8)[:, array], 0, -1)
-    if ndim and page.photometric == PHOTOMETRIC.MINISWHITE:
-        if array.dtype.kind == "f":
-            return -array
-        return ~array if array.dtype.kind in "bu" else -1 - array
-    return array
-
-
-def _check_stored(stored: int, places: int, array, path: Path) -> None:
-    """Of chunks that nobody wrote a reader makes zeros, or whatever else fills them, without a word."""
-    if stored < places / 100:
-        raise _Refused(
-            f"{path}: {array.name} declares {array.shape}, and {stored} of {places} of its chunks are there; is it "
-            "complete? Copy or write it again"
-        )
-    if stored < places:
-        text = f"{path}: {places - stored} of {places} chunks are not stored and read as {array.fillvalue}"
-        warnings.warn(f"{text}; if that is not meant, copy or write it again", stacklevel=4)
-
-
-def _read_picture(path: Path | zipfile.Path, ndim: int | None) -> np.ndarray:
-    if ndim == 3:
-        raise OtherAxes(f"{path}: a picture has 2 axes, expected 3; give volumes, as TIFF for example")
-    with path.open("rb") as stream, Image.open(stream) as image:
-        if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
-            raise _Refused(f"{path}: holds {image.n_frames} frames; save each as a file of its own")
-        if image.mode in ("CMYK", "YCCK", "YCbCr", "LAB", "PA") or (image.mode == "P" and ndim):
-            image = image.convert("RGB")
-        return np.array(ImageOps.exif_transpose(image))
 
 
 def _open_zarr(path: Path, key: str | None):

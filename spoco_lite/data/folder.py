@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import OtherAxes, as_image, as_labels, files_of, read_array
+from .files import as_image, as_labels, files_of, read_array
+from .formats import OtherAxes
 from .sample import Sample, Samples
 from .splits import SPLITS
 

@@ -1,5 +1,6 @@
 """The label maps that prediction writes: TIFF files that say from what they were made."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -54,3 +55,22 @@ def made_from(path: Path) -> str | None:
             f"{path}: not written by this command, or changed since; move it away, or give another folder for output"
         )
     return note
+
+
+def checksum(path: str | Path) -> str:
+    """The SHA-256 of a file, or of all files of a folder (zarr) with their names.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> _ = path.write_text("abc")
+    >>> checksum(path)[:8], checksum(path.parent)[:8]
+    ('ba7816bf', 'df312bf8')
+    """
+    path, digest = Path(path), hashlib.sha256()
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if file != path:
+            digest.update(f"{file.relative_to(path)}\n".encode())
+        with file.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()
