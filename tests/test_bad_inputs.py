@@ -70,6 +70,7 @@ FIELDS = [
     *(("crop", value, YES_NO) for value in ("yes", 1, None)),
     ("widths", 8, "a list of whole numbers"),
     ("widths", "8 16", "a list of whole numbers"),
+    ("widths", (8, 1.5), "a list of whole numbers"),
     ("scale", 1.0, "a list of 2 numbers, or None"),
     ("scale", (0.8, 1.0, 1.2), "a list of 2 numbers, or None"),
     ("zoom", 0.5, "a list of numbers, or None"),
@@ -274,6 +275,10 @@ CALLS = {
     "scores of other shapes": (lambda: evaluate(LABELS, LABELS[1:]), "(20, 30)", "(19, 30)"),
     "scores of floats": (lambda: evaluate(LABELS / 2, LABELS), "truth", "float64"),
     "scores of labels below -1": (lambda: evaluate(LABELS - 3, LABELS), "truth", "-3"),
+    "scores of labels beyond 63 bits": (
+        lambda: evaluate(np.full((3, 3), 2**63 + 1, np.uint64), np.ones((3, 3), int)),
+        *("truth", "2**63 - 1"),
+    ),
     "scores of a prediction below 0": (lambda: evaluate(LABELS, LABELS - 1), "prediction", "-1"),
     "a threshold of 1": (lambda: average_precision(LABELS, LABELS, threshold=1), "threshold", "1"),
     # runs
@@ -351,7 +356,7 @@ FILES = [
     *((f"a.{kind}", half(picture), "cannot be read") for kind in ("png", "jpg", "tif")),
     *((f"a.{kind}", os.mkfifo, "not a file") for kind in ("png", "tif")),
     ("a.npy", half(array), "cannot be read"),
-    ("a.npy", objects, "cannot be read"),
+    ("a.npy", objects, "holds Python objects", "Cellpose", "['masks']"),
     ("a.h5", half(hdf5(raw=GREY)), "cannot be read"),
     ("a.h5", hdf5(), "inside: none"),
     ("a.h5", hdf5(raw=GREY, label=GREY), "give as key one of those inside: label, raw"),

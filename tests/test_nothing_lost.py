@@ -229,6 +229,38 @@ def test_who_waits_for_a_lock_gets_it(tmp_path):
         waiting.wait()
 
 
+# ---------------------------------------------------------------------- a full disk, and Ctrl-C at the start
+
+FULL = """
+import resource, signal, sys
+from spoco_lite.__main__ import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("limit", [10, 9000])
+def test_a_full_disk_is_said_and_what_was_there_stays(finished, limit):
+    """Files that may not grow stand for the disk: not even a table fits, or no checkpoint."""
+    before = files(finished)
+    words = "--size 32 --widths 4 8 --embedding-dim 4 --batch 2 --held-out 2 --steps 6 --validate-every 2 --log-every 2"
+    command = [sys.executable, "-c", FULL, str(limit), "train", str(finished), *words.split(), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "\nerror: " in f"\n{done.stderr}" and "Traceback" not in done.stderr, done
+    after = files(finished)
+    assert all(after[name] == before[name] for name in ("checkpoint.pt", "run.json", "log.csv"))
+    assert not [name for name in after if name.endswith((".tmp", ".lock"))]
+
+
+def test_ctrl_c_while_pytorch_is_loaded(tmp_path):
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    place = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    command = [sys.executable, "-m", "spoco_lite", "data", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | place)
+    assert done.returncode == 1 and done.stderr.strip() == "stopped before anything was done"
+
+
 # ---------------------------------------------------------------------- whole or not at all
 
 

@@ -80,6 +80,11 @@ def open_array(path: str | Path, *, key: str | None = None, ndim: int | None = N
     kind = path.suffix.lower()
     if kind == ".npy":
         with _names(path):
+            if _holds_objects(path):
+                raise Refused(
+                    f"{path}: holds Python objects, as the _seg.npy files of Cellpose do; if you trust the file, save "
+                    "the array in it: np.load(path, allow_pickle=True).item()['masks']"
+                )
             return np.load(path, mmap_mode="r")
     if kind in (".h5", ".hdf5"):
         with _names(path):
@@ -284,6 +289,13 @@ def _names(path: Path | zipfile.Path) -> Iterator[None]:
             raise ValueError(f"{path}: its compression needs one more package: pip install imagecodecs") from error
         reason = f"cannot be read ({type(error).__name__}: {error})"
         raise ValueError(f"{path}: {reason}; is it complete? Copy or unpack it again") from error
+
+
+def _holds_objects(path: Path) -> bool:
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return read(file)[2].hasobject
 
 
 def _open_zarr(path: Path, key: str | None):

@@ -70,6 +70,8 @@ def overlaps(truth: ArrayLike, prediction: ArrayLike) -> Overlaps:
             raise ValueError(f"{name} must hold integer labels, found {labels.dtype}")
         if labels.size and labels.min() < lowest:
             raise ValueError(f"{name} holds the label {labels.min()}; the lowest allowed is {lowest}")
+        if labels.size and int(labels.max()) >= 2**63:
+            raise ValueError(f"{name} holds the label {labels.max()}; the largest allowed is 2**63 - 1")
     known = truth >= 0
     t, p = truth[known].astype(np.int64), prediction[known].astype(np.int64)
     width = int(p.max(initial=0)) + 1

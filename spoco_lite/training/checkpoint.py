@@ -22,7 +22,11 @@ def write_checkpoint(state: dict, folder: Path) -> None:
     5
     """
     with whole(folder / NAME) as temporary:
-        torch.save(state, temporary)
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # what PyTorch makes of a full disk
+            reason = str(error).splitlines()[0]
+            raise OSError(f"{folder / NAME}: could not be written ({reason}); is the disk full?") from error
 
 
 def read_checkpoint(folder: Path, config: dict, device: torch.device | str) -> dict | None:

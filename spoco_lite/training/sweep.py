@@ -106,7 +106,7 @@ def sweep(
             while waiting and free:
                 name, device = waiting.pop(0), free.pop(0)
                 job = {"folder": str(folder / name), "device": device, "evaluate": evaluate}
-                job["config"] = dataclasses.asdict(configs[name])
+                job["config"] = configs[name].plain()
                 running[name] = _start(job, environment), device
             time.sleep(0.1)
             for name in [name for name, (process, _) in running.items() if process.poll() is not None]:

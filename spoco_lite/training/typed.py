@@ -3,6 +3,7 @@
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from numbers import Integral, Real
 
 import numpy as np
@@ -29,15 +30,14 @@ def typed(value, kind):
     """
     if isinstance(kind, types.UnionType):
         for one in typing.get_args(kind):
-            try:
+            with suppress(TypeError):
                 return typed(value, one)
-            except TypeError:
-                continue
     elif typing.get_origin(kind) is tuple:
         first, *rest = typing.get_args(kind)
         several = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
         if several and (rest == [...] or len(value) == 1 + len(rest)):
-            return tuple(typed(one, first) for one in value)
+            with suppress(TypeError):
+                return tuple(typed(one, first) for one in value)
     elif kind is bool and isinstance(value, bool | np.bool_):
         return bool(value)
     elif kind in (int, float) and not isinstance(value, bool):
