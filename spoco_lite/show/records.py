@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from .plot import learning_curve
 
 ROWS = {
-    "term of the loss": ("total", "pull", "push", "instance", "unlabeled_push", "consistency"),
+    "term of the loss": ("total", "pull", "push", "instance", "unlabeled_push", "consistency", "foreground"),
     "share": ("within", "apart"),
     "SBD": ("score_g", "score_f", "sbd"),
 }
