@@ -23,6 +23,8 @@ CARDS |= {"ovules": ("ovules", {"target": "nuclei"}), "ovules-cells": ("ovules",
 """The cards: a data set, and the options with which it is loaded."""
 
 PICTURES = {  # split, positions in it, and for a volume how deep the slice lies
+    "rosettes": ("train", (0, 12), None),
+    "cells3d": ("train", (0,), 0.5),
     "bbbc038": ("train", (1, 90), None),
     "bbbc050": ("train", (0, 8), 0.5),
     "ovules": ("train", (0,), 0.5),
