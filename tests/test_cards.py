@@ -94,7 +94,7 @@ def test_a_set_that_is_not_here_keeps_its_card(tmp_path, monkeypatch):
     for name in SOURCES:
         monkeypatch.setitem(data.DATASETS, name, missing)
     (tmp_path / "cards.json").write_text((FOLDER / "cards.json").read_text())
-    monkeypatch.setitem(data.DATASETS, "ovules", lambda split, **options: missing(split))
+    monkeypatch.setitem(data.DATASETS, "ovules", lambda split, *, target="nuclei": missing(split))
     MAKE["write"](tmp_path)
     assert (tmp_path / "cards.json").read_bytes() == (FOLDER / "cards.json").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["cards.json"]

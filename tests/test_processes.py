@@ -159,6 +159,7 @@ def test_processes_talk_as_their_devices_do(monkeypatch, device, backend):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "set_device", lambda number: None)
     monkeypatch.setattr(torch.distributed, "init_process_group", asked.append)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
