@@ -22,6 +22,7 @@ RECIPE = {
     "leaves-10-ours-unit-8": "ours, 8 px for a unit instead of 4",
     "leaves-10-ours-threshold-75": "ours, kernel threshold 0.75",
     "leaves-10-ours-group-norm": "ours, GroupNorm",
+    "leaves-10-ours-foreground-10": "ours, foreground of weight 10",
     "leaves-10-ours-batch-4": "ours, batches of 4, half as many steps",
     "leaves-10-ours-loss-stride-1": "ours, a loss on every pixel",
     "leaves-10-ours-8-components": "ours, embeddings of 8 components",
@@ -30,7 +31,7 @@ RECIPE = {
 NUCLEI = {
     "nuclei-100-all-paper": "the paper's recipe",
     "nuclei-100-all-ours": "ours",
-    "nuclei-100-all-ours-foreground-3": "ours, foreground of weight 3",
+    "nuclei-100-all-ours-foreground-1": "ours, foreground of weight 1",
     "nuclei-100-all-ours-loss-stride-1": "ours, a loss on every pixel",
     "nuclei-100-all-ours-group-norm": "ours, GroupNorm",
     "nuclei-100-all-ours-3000-steps": "ours, three times as many steps",
@@ -67,6 +68,7 @@ PEERS = {
     },
     "nuclei": {
         "nuclei-threshold": "Otsu's threshold and watershed, no training",
+        "nuclei-10-strokes-ours-foreground-1": "10% and strokes: ours, foreground of weight 1",
         **{
             f"nuclei-{p}-strokes-{recipe}": f"{p}% and strokes: {words}"
             for p in (5, 10, 40)
