@@ -23,6 +23,7 @@ INNER = {
     "training.interrupts": None,
     "training.processes": None,
     "prediction.tile_labels": None,  # how the labels of tiles are joined
+    "commands.check_folder": None,
     "commands.evaluate": None,
     "commands.predict": None,
     "commands.train": None,
@@ -30,11 +31,16 @@ INNER = {
     "data.fetch.sources": None,  # what fetching is made of
     "data.sets.scenery": None,  # what synthetic plants are drawn with
     "data.strokes": None,  # what annotation plans draw with
+    "data.names": None,  # how label maps find their images
+    "data.survey": None,  # what `data check` looks at, and what it advises
+    "data.traps": None,
+    "training.advice": None,
     "data.sets.bbbc038": {"read_nuclei"},  # one sample of read()
     "data.sets.bbbc050": {"read_embryo"},
     "data.sets.cvppp": {"read_plant"},
     "data.sets.ovules": {"read_crop"},
     "data.sets.vnc": {"read_slab"},
+    "data.folder": {"pairs_of", "empty_lists"},
     "data.fetch": {"target", "source", "advice", "changed", "unpack"},
     "augment": {
         "draw_windows",

@@ -26,6 +26,7 @@ from spoco_lite.data import Plan, Sample, plan_annotation
 from spoco_lite.data import folder as own_folder
 from spoco_lite.data.files import as_image, as_labels, files_of, open_array, read_array
 from spoco_lite.data.sample import resize
+from spoco_lite.data.sets.dish import make_dish
 from spoco_lite.data.writing import write_json
 from spoco_lite.losses import consistency_loss, instance_loss, pull_loss, push_loss
 from spoco_lite.metrics import average_precision, evaluate
@@ -37,6 +38,7 @@ from spoco_lite.prediction.stream import LazyImage
 from spoco_lite.prediction.tiles import segment_tiles
 from spoco_lite.results.runs import build_pair, load_model, run_folder, save_weights
 from spoco_lite.selection import GaussianKernel
+from spoco_lite.training.advice import steps_in
 from spoco_lite.training.checkpoint import read_checkpoint
 from spoco_lite.training.config import Config
 from spoco_lite.training.loop import Training
@@ -155,6 +157,9 @@ CALLS = {
     ),
     "a voxel size of 0": (lambda: own_folder.read("train", path=".", voxel_size=(0, 1)), "voxel_size", "micrometres"),
     "a voxel size of one axis": (lambda: own_folder.read("train", path=".", voxel_size=(1,)), "voxel_size"),
+    "a stretch of 1": (lambda: own_folder.read("train", path=".", stretch=1), "stretch", "true or false"),
+    "a dish of seed -1": (lambda: make_dish(-1), "seed", "-1"),
+    "a training of 0 minutes": (lambda: steps_in(Config(), 0), "minutes", "above 0"),
     "a size of 0": (lambda: data.load("rosettes", "val", size=0), "size", "0"),
     "sizes of three axes": (lambda: resize(SAMPLE, (4, 4, 4)), "leaf", "(4, 4, 4)", "2 axes"),
     "fractions that are not 1": (lambda: own_folder.write_splits(".", fractions=(1, 1, 1)), "fractions", "add up to 1"),

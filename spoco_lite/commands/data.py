@@ -1,4 +1,7 @@
-"""``python -m spoco_lite data list|fetch NAME|check NAME``: what there is, get it, and see whether it is whole."""
+"""``python -m spoco_lite data list|fetch NAME|check NAME``: what there is, get it, and see whether it is whole.
+
+``check FOLDER`` looks at a folder of your own (:mod:`spoco_lite.commands.check_folder`).
+"""
 
 import argparse
 import sys
@@ -11,6 +14,8 @@ from ..data import DATASETS
 from ..data.fetch import advice, changed, fetch, source, target, where
 from ..data.fetch.sources import SOURCES
 from ..data.paths import shipped
+from .check_folder import check_folder
+from .train import key_and_value
 
 
 def add_arguments(commands: argparse._SubParsersAction) -> None:
@@ -19,9 +24,21 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         dest="verb", required=True
     )
     verbs.add_parser("list", help="all data sets, how to get each, and where it is on this computer")
-    verb_help = {"fetch": "download an open data set", "check": "read every image and compare checksums"}
-    for verb, text in verb_help.items():
-        verbs.add_parser(verb, help=text).add_argument("name", help=f"one of {', '.join(SOURCES)}")
+    names = f"one of {', '.join(SOURCES)}"
+    verbs.add_parser("fetch", help="download an open data set").add_argument("name", help=names)
+    check = verbs.add_parser("check", help="read every image; of a folder of your own, propose how to train on it")
+    check.add_argument("name", help=f"{names}, or a folder of your own images")
+    own = check.add_argument_group("for a folder of your own")
+    own.add_argument(
+        "--data-option",
+        dest="options",
+        action="append",
+        type=key_and_value,
+        metavar="KEY=VALUE",
+        default=[],
+        help="background=, unlabeled= or stretch=, where the check guesses wrong; may be given several times",
+    )
+    own.add_argument("--minutes", type=float, default=10, help="how long the training may take; default: 10")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,7 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.verb == "list":
             return _list()
-        return _fetch(arguments.name) if arguments.verb == "fetch" else _check(arguments.name)
+        if arguments.verb == "fetch":
+            return _fetch(arguments.name)
+        if arguments.name not in SOURCES and Path(arguments.name).is_dir():
+            return check_folder(Path(arguments.name), dict(arguments.options), minutes=arguments.minutes)
+        return _check(arguments.name)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from ..data.files import SUFFIXES, as_labels, files_of, open_array, read_array
 from ..data.label_files import checksum, made_from, write_labels
+from ..data.names import by_image
 from ..data.sample import Size
 from ..data.writing import InUse, alone, new_memmap, same_settings, whole
 from ..metrics import evaluate
@@ -79,13 +81,15 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _predict(parsed: argparse.Namespace) -> int:
     images, output = files_of(parsed.input), parsed.output
-    labels, masks = (files_of(folder) if folder else {} for folder in (parsed.labels, parsed.mask))
+    labels, masks = (by_image(files_of(f), images) if f else {} for f in (parsed.labels, parsed.mask))
     if output.resolve() in {p.resolve().parent for files in (images, labels, masks) for p in files.values()}:
         raise ValueError(f"{output}: holds images, labels or masks to be read; give another folder for the output")
     record, pair = load_run(parsed.run), load_model(parsed.run)
     pair.to(device_of(parsed.device))
     decoder = _decoder(record, parsed.decoder, WITH_MASK if parsed.mask else WHOLE_IMAGE)
     size = prediction_size(record["config"])
+    stretch = bool(record["config"].get("data_options", {}).get("stretch"))
+    opened = partial(LazyImage, ndim=pair.f.ndim, key=parsed.key, stretch=stretch)
     if parsed.tile is not None and size is not None:
         raise ValueError(
             f"--tile: {parsed.run} brings images to {size}; only runs with crop and without zoom take tiles"
@@ -106,7 +110,7 @@ def _predict(parsed: argparse.Namespace) -> int:
         if made_from(target) == origin:
             there += 1
         else:
-            image = LazyImage(path, ndim=pair.f.ndim, key=parsed.key)
+            image = opened(path)
             _check_channels(image, path, pair.f.in_channels)
             picture.unlink(missing_ok=True)
             _segment(pair, image, mask, target, decoder, size=size, tile=parsed.tile, origin=origin)
@@ -120,7 +124,7 @@ def _predict(parsed: argparse.Namespace) -> int:
             result = evaluate(truth, found)
             rows.append({"image": name} | {k: round(getattr(result, field), 4) for k, field in SCORES.items()})
         if not picture.is_file():
-            image = image or LazyImage(path, ndim=pair.f.ndim, key=parsed.key)
+            image = image or opened(path)
             _draw(image, target, truth, picture)
 
     busy = []  # images that another process works at: they come last

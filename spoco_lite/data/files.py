@@ -134,13 +134,14 @@ def files_of(path: str | Path) -> dict[str, Path]:
     return files
 
 
-def as_image(array: np.ndarray, path: str | Path, *, ndim: int) -> np.ndarray:
+def as_image(array: np.ndarray, path: str | Path, *, ndim: int, stretch: bool = False) -> np.ndarray:
     """An image of ``ndim`` (2 or 3) spatial axes as float32 ``(C, *S)`` in [0, 1].
 
     * Channels are the last axis (1 to 4 of them; the second of 2 and the fourth of 4 are alpha, and dropped), or else
       the first (1 to 4, all kept). Without a channel axis C is 1.
     * uint8 is divided by 255, bool is 0 or 1. Any other type has no known range: each channel is scaled by its own 0.1
       and 99.9 percentiles and clipped (by minimum and maximum if the two are equal); a constant channel becomes 0.
+      ``stretch`` does the same to uint8.
 
     ``path`` is for the error: a ValueError for other shapes, empty images, NaN and infinity.
 
@@ -172,7 +173,7 @@ def as_image(array: np.ndarray, path: str | Path, *, ndim: int) -> np.ndarray:
         image = np.array(channels, dtype=np.float32, order="C")  # a copy: it is scaled in place below
     if array.dtype.kind == "b":
         return image
-    if array.dtype == np.uint8:
+    if array.dtype == np.uint8 and not stretch:
         return image / 255
     if not np.isfinite(image).all():
         raise ValueError(f"{path}: {(~np.isfinite(channels)).sum()} values are NaN or infinite; replace them")

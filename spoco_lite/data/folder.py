@@ -4,7 +4,8 @@
 
     cells/
     ├── images/ a.png b.png ...     PNG, JPEG, TIFF (several pages: a volume), HDF5, npy, zarr
-    ├── labels/ a.png b.tif ...     the same, but no JPEG; paired by the name without its ending
+    ├── labels/ a.png b.tif ...     the same, but no JPEG; paired by the name without its ending;
+    │                               a_cp_masks.tif, a_labels.tif and the like belong to a
     └── train.txt val.txt test.txt  the names in each split, one on each line: write_splits makes them
 
 Instead of the text files, there may be a folder for each split: ``cells/train/images``,
@@ -14,13 +15,14 @@ that hold ``raw`` and ``label``.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .files import as_image, as_labels, files_of, read_array
 from .formats import OtherAxes
+from .names import by_image
 from .sample import Sample, Samples
 from .splits import SPLITS
 
@@ -36,6 +38,7 @@ def read(
     voxel_size: Sequence[float] | None = None,
     image_key: str | None = None,
     label_key: str | None = None,
+    stretch: bool = False,
 ) -> Samples:
     """The images of a split in their own size, each read when it is asked for.
 
@@ -61,6 +64,8 @@ def read(
     image_key, label_key
         of HDF5 or zarr files that hold several data sets, the names of those to read; in ``volumes``, ``raw``
         and ``label`` if nothing else is given.
+    stretch
+        scale images of 8 bits as all others, by the percentiles of each channel: for images that are dark as a whole.
 
     Raises
     ------
@@ -85,6 +90,8 @@ def read(
         voxel_size = tuple(float(v) for v in voxel_size)
         if len(voxel_size) not in (2, 3) or not all(0 < v < math.inf for v in voxel_size):
             raise ValueError(f"voxel_size: found {voxel_size}; give micrometres along each axis, (y, x) or (z, y, x)")
+    if not isinstance(stretch, bool):
+        raise ValueError(f"stretch: found {stretch!r}; give true or false")
     background, unlabeled = _meaning("background", background, split), _meaning("unlabeled", unlabeled, split)
     pairs = _pairs_of_split(_folder(path), split)
 
@@ -100,7 +107,7 @@ def read(
         except OtherAxes as error:
             raise ValueError(f"{error} (its label map, {label_path}, has shape {labels.shape})") from error
         if image.ndim in (labels.ndim, labels.ndim + 1):
-            image = as_image(image, image_path, ndim=labels.ndim)
+            image = as_image(image, image_path, ndim=labels.ndim, stretch=stretch)
         if image.shape[1:] != labels.shape:
             raise ValueError(
                 f"{image_path}: shape {image.shape} does not fit {labels.shape} of its label map, "
@@ -173,6 +180,26 @@ def write_splits(
     return splits
 
 
+def pairs_of(path: str | Path) -> Iterator[tuple[str | None, str, Path, Path]]:
+    """Split, name, image file and label file of all pairs of a folder; where no split is said, it is None.
+
+    Errors as of :func:`read`, but a list of names may be empty.
+    """
+    root = _folder(path)
+    lists = _lists(root)
+    folders = [split for split in SPLITS if (root / split).is_dir()]
+    if not lists and not folders:
+        yield from ((None, name, *pair) for name, pair in _pairs(root).items())
+    for split in lists or folders:
+        if not lists or lists[split].read_text(encoding="utf-8-sig").strip():
+            yield from ((split, name, *pair) for name, pair in _pairs_of_split(root, split).items())
+
+
+def empty_lists(path: str | Path) -> list[Path]:
+    """The text files of splits that list no image."""
+    return [file for file in _lists(_folder(path)).values() if not file.read_text(encoding="utf-8-sig").strip()]
+
+
 def _meaning(name: str, value: Meaning, split: str) -> int | None:
     """The value that has this meaning in the label maps of a split."""
     given = value if isinstance(value, dict) else {split: value}
@@ -231,6 +258,7 @@ def _pairs(
             f"{missing}: no such folder; images belong in images/, label maps of the same names in labels/"
         )
     found = [files_of(folder / kind) for kind in kinds]
+    found[-1] = by_image(found[-1], found[0])
     names = sorted(set().union(*found)) if only is None else only
     for kind, files in zip(kinds, found):
         alone = [name for name in names if name not in files]

@@ -37,6 +37,8 @@ class LazyImage:
         2 or 3, the image's axes; one more in the file is that of 1 to 4 channels, the last or else the first.
     key
         name of the data set inside an HDF5 or zarr file that holds several.
+    stretch
+        scale uint8 by percentiles too.
 
     Raises
     ------
@@ -52,7 +54,7 @@ class LazyImage:
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, source: str | Path | ArrayLike, *, ndim: int, key: str | None = None):
+    def __init__(self, source: str | Path | ArrayLike, *, ndim: int, key: str | None = None, stretch: bool = False):
         self.source, self.key, self.ndim = source, key, ndim
         self.name = str(source) if isinstance(source, str | Path) else "image"
         self._array: Any = None
@@ -75,7 +77,7 @@ class LazyImage:
         if 0 in self.shape:
             raise ValueError(f"{self.name}: found shape {self.shape}; the image is empty")
         self._low, self._range, self._least = 0.0, 1.0, None
-        if dtype == np.uint8:
+        if dtype == np.uint8 and not stretch:
             self._range = 255.0
         elif dtype.kind != "b":
             self._least = _least(self) if is_wide(dtype) else None
