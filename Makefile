@@ -58,7 +58,7 @@ lint: $(READY)  ## style of the Python files (ruff), form of the workflows
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 unit: $(READY)  ## unit tests and doctests
-	$(BIN)/pytest -q -m "not built"
+	$(BIN)/pytest -q -m "not built and not browser"
 
 nbval: $(READY)  ## run the committed notebooks and compare with their committed outputs
 	$(BIN)/pytest --nbval notebooks/
@@ -95,8 +95,9 @@ book: $(BUILT)  ## execute the notebooks, build the book, print the page to open
 	@echo
 	@echo "The book is ready. Open this page: $(abspath $(HTML))/index.html"
 
-check: $(BUILT)  ## check the built pages: links, alt texts, chapters, outputs
-	$(BIN)/pytest -q tests/test_book.py
+check: $(BUILT)  ## check the built pages, and the figures that answer, in a browser if Chromium is installed
+	$(BIN)/pytest -q -rs tests/test_book.py
+	$(BIN)/pytest -q -rs -m browser tests
 
 test: lint unit nbval book check  ## all of the above: what guards the project
 	@echo "Everything passed."

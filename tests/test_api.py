@@ -66,6 +66,8 @@ INNER = {
     "data.formats": None,  # what reading files is made of
     "training.typed": None,
     "results.runs": {"provenance", "peak_memory_mb"},
+    "show.figures.html": None,  # what figures that answer are made of
+    "show.figures.packing": None,
 }
 # On the page without an example of their own.
 NO_EXAMPLE = {
@@ -76,6 +78,7 @@ NO_EXAMPLE = {
         "metrics": {"Match", "Evaluation"},
         "sums.overlaps": {"Overlaps"},
         "sums.regions": {"Regions"},
+        "show.figures.click": {"Scene"},
     },
     "needs data that have to be fetched, a network, or a training": {
         **{f"data.sets.{name}": {"read"} for name in ("bbbc038", "bbbc050", "cvppp", "ovules", "vnc")},

@@ -1,0 +1,348 @@
+/* What the figures of the book share: data, controls, pictures, charts. Plain JavaScript; nothing is loaded, nothing is
+   built. A figure is a function (data, stage) => {draw, ...}, registered as spoco.figures.NAME. The HTML comes from
+   spoco_lite/show/figures; it holds the data, a still picture, and this file in front of the figure's own. */
+window.spoco = window.spoco || (() => {
+  "use strict";
+
+  const STYLE = `
+.spoco-figure { color: inherit; display: block; margin: 1.5rem 0; max-width: 900px; padding: 0; }
+.spoco-figure .spoco-live { font-size: 0.92rem; line-height: 1.45; position: relative; }
+.spoco-figure .spoco-still { display: block; height: auto; max-width: 100%; }
+.spoco-figure figcaption { font-size: 0.92rem; margin-top: 0.5rem; text-align: left; }
+.spoco-panels { display: grid; gap: 0.6rem 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 13rem), 1fr)); }
+.spoco-panels > div { min-width: 0; }
+.spoco-title { font-weight: 600; min-height: 1.45em; }
+.spoco-figure canvas { border-radius: 3px; display: block; margin: 0; max-width: none; width: 100%; }
+.spoco-figure canvas[tabindex] { cursor: crosshair; }
+.spoco-figure :focus-visible { outline: 3px solid #0a7d74; outline-offset: 2px; }
+.spoco-dark :focus-visible { outline-color: #5fd4c8; }
+.spoco-controls { align-items: end; display: flex; flex-wrap: wrap; gap: 0.5rem 1.2rem; margin: 0.7rem 0; }
+.spoco-controls label { display: inline-flex; flex-direction: column; gap: 0.1rem; margin: 0; }
+.spoco-controls label.spoco-row { align-items: center; flex-direction: row; gap: 0.4rem; min-height: 2rem; }
+.spoco-controls fieldset { border: 0; display: flex; flex-wrap: wrap; gap: 0 0.9rem; margin: 0; min-width: 0; padding: 0; }
+.spoco-controls legend { float: none; font: inherit; font-weight: 600; margin: 0; padding: 0; width: auto; }
+.spoco-controls input[type="range"] { accent-color: #0a7d74; height: 1.8rem; margin: 0; width: 11rem; max-width: 78vw; }
+.spoco-controls input[type="checkbox"], .spoco-controls input[type="radio"] { accent-color: #0a7d74; height: 1.1rem; margin: 0; width: 1.1rem; }
+.spoco-controls button, .spoco-controls select { background: transparent; border: 1px solid currentColor; border-radius: 4px; color: inherit; font: inherit; min-height: 2.2rem; padding: 0.2rem 0.8rem; }
+.spoco-controls option { background: Canvas; color: CanvasText; }
+.spoco-controls button:disabled { opacity: 0.55; }
+.spoco-controls output { font-variant-numeric: tabular-nums; }
+.spoco-say { font-variant-numeric: tabular-nums; margin: 0.4rem 0; min-height: 2.9em; }
+.spoco-figure table.spoco-table { border-collapse: collapse; display: table; font-variant-numeric: tabular-nums; margin: 0.4rem 0; width: auto; }
+.spoco-table th, .spoco-table td { border: 0; border-bottom: 1px solid #8888; padding: 0.15rem 0.7rem 0.15rem 0; text-align: left; }
+@media (max-width: 500px) {
+  .spoco-panels { gap: 0.5rem; grid-template-columns: repeat(2, 1fr); }
+  .spoco-panels > .spoco-wide { grid-column: 1 / -1; }
+}
+@media print { .spoco-controls { display: none; } }`;
+
+  // ------------------------------------------------------------------ data
+
+  /** Numbers that Python packed (figures/packing.py): a Float32Array with its `shape`. */
+  async function unpack(packed) {
+    const text = atob(packed.data);
+    const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+    const count = planes.length / 2, width = packed.shape[packed.shape.length - 1];
+    const whole = new Int32Array(count), values = new Float32Array(count);
+    for (let i = 0; i < count; i++) {
+      const zigzag = planes[i] + 256 * planes[count + i];
+      const difference = zigzag & 1 ? -(zigzag + 1) / 2 : zigzag / 2;
+      const before = i % width ? whole[i - 1] : i ? whole[i - width] : 0; // the left, or at the left rim the one above
+      whole[i] = before + difference;
+      values[i] = whole[i] * packed.step;
+    }
+    values.shape = packed.shape;
+    return values;
+  }
+
+  /** An image element of a data URL, decoded. */
+  async function image(url) {
+    const picture = new Image();
+    picture.src = url;
+    await picture.decode();
+    return picture;
+  }
+
+  const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+
+  /** Object k has one colour through the book; 0 is background. */
+  const colourOf = (palette, k) => (k > 0 ? palette[(k - 1) % palette.length] : "#8a8f98");
+
+  // ------------------------------------------------------------------ elements
+
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (value === true) element.setAttribute(name, "");
+      else if (value !== false && value !== undefined) element.setAttribute(name, value);
+    }
+    element.append(...children);
+    return element;
+  }
+
+  let serial = 0;
+
+  /** A labelled slider. `value` can be read and set. */
+  function slider(label, { min, max, step, value, digits = 2, unit = "" }, changed) {
+    const name = `spoco-input-${++serial}`;
+    const shown = make("output", { for: name });
+    const input = make("input", { type: "range", id: name, min, max, step, value });
+    const text = make("span", {}, `${label} `, shown);
+    const self = {
+      element: make("label", { for: name }, text, input),
+      input,
+      get value() { return Number(input.value); },
+      set value(v) { input.value = v; show(); },
+    };
+    function show() {
+      shown.textContent = Number(input.value).toFixed(digits) + unit;
+    }
+    input.addEventListener("input", () => { show(); changed(self.value); });
+    show();
+    return self;
+  }
+
+  function toggle(label, checked, changed) {
+    const input = make("input", { type: "checkbox", checked });
+    input.addEventListener("change", () => changed(input.checked));
+    return {
+      element: make("label", { class: "spoco-row" }, input, label), input,
+      get value() { return input.checked; },
+      set value(v) { input.checked = v; },
+    };
+  }
+
+  /** One of a few, as a row of radio buttons. */
+  function choice(legend, options, chosen, changed) {
+    const name = `spoco-input-${++serial}`;
+    const inputs = options.map((option, i) => make("input", {
+      type: "radio", name, value: i, checked: i === chosen, onchange: () => changed(i),
+    }));
+    const labels = inputs.map((input, i) => make("label", { class: "spoco-row" }, input, options[i]));
+    return {
+      element: make("fieldset", {}, make("legend", {}, legend), ...labels), inputs,
+      get value() { return inputs.findIndex((input) => input.checked); },
+      set value(i) { inputs[i].checked = true; },
+    };
+  }
+
+  const button = (label, pressed) => make("button", { type: "button", onclick: pressed }, label);
+  const controls = (...parts) => make("div", { class: "spoco-controls" }, ...parts.map((p) => p.element || p));
+  const panel = (title, canvas, wide = false) => { // a wide one has a row of its own on a phone
+    const heading = make("div", { class: "spoco-title" }, title);
+    return Object.assign(make("div", { class: wide && "spoco-wide" }, heading, canvas), { heading });
+  };
+  const panels = (...parts) => make("div", { class: "spoco-panels" }, ...parts);
+
+  /** Words that change; a screen reader says them when they have settled. `show` is for the eye alone, such as hover. */
+  function say() {
+    const seen = make("div", { class: "spoco-say" });
+    const heard = make("div", {
+      role: "status",
+      style: "clip-path: inset(50%); height: 1px; overflow: hidden; position: absolute; white-space: nowrap; width: 1px",
+    });
+    let waiting;
+    return {
+      element: make("div", {}, seen, heard), seen,
+      show(text) { seen.textContent = text; },
+      tell(text) {
+        seen.textContent = text;
+        clearTimeout(waiting);
+        waiting = setTimeout(() => { heard.textContent = text; }, 600);
+      },
+    };
+  }
+
+  // ------------------------------------------------------------------ drawing
+
+  const ratio = () => Math.min(window.devicePixelRatio || 1, 2);
+  const ink = (element) => getComputedStyle(element).color;
+
+  /** The drawing context of a canvas, cleared, with one unit for one CSS pixel. `aspect` is height over width. */
+  function fresh(canvas, aspect) {
+    const width = canvas.clientWidth || 260, height = Math.round(width * aspect), dense = ratio();
+    if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
+      canvas.width = Math.round(width * dense);
+      canvas.height = Math.round(height * dense);
+      canvas.style.height = `${height}px`;
+    }
+    const context = canvas.getContext("2d");
+    context.setTransform(dense, 0, 0, dense, 0, 0);
+    context.clearRect(0, 0, width, height);
+    return Object.assign(context, { wide: width, high: height });
+  }
+
+  const steps = (low, high, count) => {
+    const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 5, 10].find((m) => m * power >= rough);
+    const ticks = [];
+    for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) ticks.push(tick);
+    return [ticks, Math.max(0, -Math.floor(Math.log10(step) + 1e-9))];
+  };
+
+  /** Axes on a canvas: returns the context with `x` and `y`, from values to places, and their inverses. */
+  function axes(canvas, { x, y, xlabel = "", ylabel = "", aspect = 0.75, equal = false, bare = false }) {
+    const context = fresh(canvas, aspect), left = bare ? 4 : 44, bottom = bare ? 4 : 36, top = 6, right = 8;
+    let [x0, x1] = x, [y0, y1] = y;
+    const width = context.wide - left - right, height = context.high - top - bottom;
+    if (equal) { // one unit is as long on both axes: widen the range of the roomier one
+      const scale = Math.min(width / Math.abs(x1 - x0), height / Math.abs(y1 - y0));
+      const more = (low, high, room) => {
+        const extra = ((room / scale - Math.abs(high - low)) / 2) * Math.sign(high - low);
+        return [low - extra, high + extra];
+      };
+      [x0, x1] = more(x0, x1, width);
+      [y0, y1] = more(y0, y1, height);
+    }
+    const at = (v) => left + ((v - x0) / (x1 - x0)) * width;
+    const up = (v) => top + ((y1 - v) / (y1 - y0)) * height;
+    const colour = ink(canvas);
+    if (!bare) {
+      context.strokeStyle = context.fillStyle = colour;
+      context.lineWidth = 1;
+      context.font = "12px system-ui, sans-serif";
+      context.beginPath();
+      context.moveTo(left, top);
+      context.lineTo(left, top + height);
+      context.lineTo(left + width, top + height);
+      context.stroke();
+      context.textAlign = "center";
+      context.textBaseline = "top";
+      const [xs, xdigits] = steps(Math.min(x0, x1), Math.max(x0, x1), Math.max(2, width / 70));
+      for (const tick of xs) context.fillText(tick.toFixed(xdigits), at(tick), top + height + 4);
+      context.fillText(xlabel, left + width / 2, context.high - 14);
+      context.textAlign = "right";
+      context.textBaseline = "middle";
+      const [ys, ydigits] = steps(Math.min(y0, y1), Math.max(y0, y1), Math.max(2, height / 50));
+      for (const tick of ys) context.fillText(tick.toFixed(ydigits), left - 5, up(tick));
+      context.save();
+      context.translate(10, top + height / 2);
+      context.rotate(-Math.PI / 2);
+      context.textAlign = "center";
+      context.fillText(ylabel, 0, 0);
+      context.restore();
+    }
+    return Object.assign(context, {
+      colour, at, up, left, top, span: width, rise: height, scale: width / (x1 - x0),
+      xOf: (place) => x0 + ((place - left) / width) * (x1 - x0),
+      yOf: (place) => y1 - ((place - top) / height) * (y1 - y0),
+    });
+  }
+
+  /** Draw the pixels of a small image, colours (4 bytes each), over the whole canvas. */
+  function paint(context, pixels, width, height, smooth = false) {
+    const small = paint.canvas || (paint.canvas = document.createElement("canvas"));
+    if (small.width !== width || small.height !== height) { small.width = width; small.height = height; }
+    small.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+    context.imageSmoothingEnabled = smooth;
+    context.drawImage(small, 0, 0, context.wide, context.high);
+  }
+
+  /** Where on a picture of `columns` x `rows` pixels somebody points or types.
+
+  Calls `pick(row, column)` on a click, a touch, Enter or Space, and `over(row, column)` (or `over()`) while hovering;
+  arrow keys move a cursor, with Shift by five. `cursor` is where it stands, null while the keyboard is not used. */
+  function pointer(canvas, { rows, columns, label, pick, over = () => {}, moved = () => {} }) {
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "application");
+    canvas.setAttribute("aria-roledescription", "picture to click");
+    canvas.setAttribute("aria-label", `${label} Arrow keys move the cursor, Enter picks the pixel.`);
+    const self = { cursor: null, start: [rows >> 1, columns >> 1] };
+    const place = (event) => {
+      const box = canvas.getBoundingClientRect();
+      const clip = (share, count) => Math.min(count - 1, Math.max(0, Math.floor(share * count)));
+      return [clip((event.clientY - box.top) / box.height, rows), clip((event.clientX - box.left) / box.width, columns)];
+    };
+    canvas.addEventListener("click", (event) => {
+      self.cursor = null;
+      self.start = place(event);
+      pick(...self.start);
+    });
+    canvas.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch") over(...place(event)); });
+    canvas.addEventListener("pointerleave", () => over());
+    canvas.addEventListener("keydown", (event) => {
+      const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+      const enters = event.key === "Enter" || event.key === " ";
+      if (!way && !enters) return;
+      event.preventDefault();
+      const [row, column] = self.cursor || self.start;
+      const far = event.shiftKey ? 5 : 1;
+      if (way) {
+        self.cursor = [
+          Math.min(rows - 1, Math.max(0, row + far * way[0])), Math.min(columns - 1, Math.max(0, column + far * way[1])),
+        ];
+        self.start = self.cursor;
+        over(...self.cursor);
+      } else pick(row, column);
+      moved();
+    });
+    canvas.addEventListener("blur", () => { self.cursor = null; moved(); });
+    return self;
+  }
+
+  /** A ring around a pixel, seen on any ground. */
+  function ring(context, x, y, radius = 6) {
+    for (const [colour, width] of [["#000000", 4], ["#ffffff", 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      context.stroke();
+    }
+  }
+
+  // ------------------------------------------------------------------ life of a figure
+
+  const figures = {};
+
+  /** Bring all figures of the page to life whose function is there. */
+  function start() {
+    if (!document.getElementById("spoco-style")) {
+      document.head.append(make("style", { id: "spoco-style" }, STYLE));
+    }
+    for (const root of document.querySelectorAll(".spoco-figure:not([data-started])")) {
+      if (figures[root.dataset.figure]) enliven(root);
+    }
+  }
+
+  /** On a failure the still picture stays. */
+  async function enliven(root) {
+    root.dataset.started = "yes";
+    const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
+    const still = root.querySelector(".spoco-still");
+    const stage = make("div", { class: "spoco-live" });
+    try {
+      const figure = await figures[root.dataset.figure](data, stage);
+      let asked = 0;
+      figure.later = () => { // at most one drawing per frame
+        if (!asked) asked = requestAnimationFrame(() => { asked = 0; figure.draw(); });
+      };
+      still.replaceWith(stage);
+      root.spoco = figure;
+      const themed = () => {
+        const light = rgbOf(ink(root)).reduce((a, b) => a + b, 0) > 380; // light ink stands on dark paper
+        stage.classList.toggle("spoco-dark", light);
+        stage.style.colorScheme = light ? "dark" : "light";
+        figure.later();
+      };
+      themed();
+      new ResizeObserver(figure.later).observe(stage);
+      new MutationObserver(themed).observe(document.documentElement, { attributes: true });
+      if (document.body) new MutationObserver(themed).observe(document.body, { attributes: true });
+      figure.draw();
+      root.dataset.ready = "yes";
+    } catch (error) {
+      console.error(`The figure ${root.dataset.figure} stays still:`, error);
+    }
+  }
+
+  const rgbOf = (colour) => (colour.match(/[\d.]+/g) || [0, 0, 0]).slice(0, 3).map(Number);
+
+  return {
+    figures, start, unpack, image, rgb, colourOf, make, slider, toggle, choice, button, controls, panel, panels, say,
+    fresh, axes, paint, pointer, ring, ink,
+  };
+})();

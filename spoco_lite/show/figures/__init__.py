@@ -1,0 +1,10 @@
+"""Figures that answer in the browser, without a kernel: each function takes arrays and returns HTML.
+
+The HTML holds all it needs: the data, the script from ``book/_static/figures/``, and a still picture that stands in
+where scripts do not run. It is the same in the book, in JupyterLab and on Colab.
+"""
+
+from .click import Scene, click_a_leaf, recorded_scene
+from .push import push_it_around
+
+__all__ = ["Scene", "click_a_leaf", "push_it_around", "recorded_scene"]

@@ -1,0 +1,379 @@
+"""The figures that answer in the browser: what Python puts into them, and what they do in a real browser.
+
+The scripts are run by the browser itself, and their numbers compared with those of the module.
+"""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from browser import DARK, DESKTOP, PHONE, browser, opened  # noqa: F401
+
+from spoco_lite import losses
+from spoco_lite.selection import GaussianKernel, soft_masks
+from spoco_lite.show.figures import click_a_leaf, push_it_around, recorded_scene
+from spoco_lite.show.figures.click import ERROR
+from spoco_lite.show.figures.html import MAX_BYTES, scripts
+from spoco_lite.show.figures.packing import pack, pack_embedding, unpack
+
+DELTA_VAR, DELTA_DIST, THRESHOLD = 0.5, 2.0, 0.5
+SCRIPT_BYTES = 60_000
+
+
+def toy():
+    """Of chapter 2: embeddings (2, Y, X) by f and g, labels and truth (Y, X)."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:12, :20]
+    truth = np.zeros((12, 20), dtype=np.int64)
+    for k, (cy, cx) in enumerate([(3.5, 3.5), (7.5, 9.5), (3.5, 15.5)], start=1):
+        truth[((y - cy) / 3) ** 2 + ((x - cx) / 3.4) ** 2 <= 1] = k
+    centres = np.array([[0.2, -0.4], [-1.1, 0.6], [0.9, 0.9], [1.6, -1.0]])[truth]
+    f, g = (np.moveaxis(centres + rng.normal(0, spread, (12, 20, 2)), -1, 0) for spread in (0.55, 0.2))
+    return f, g, np.where(np.isin(truth, (1, 2)), truth, -1), truth
+
+
+@pytest.fixture(scope="module")
+def made():
+    return {
+        "click": click_a_leaf([recorded_scene("plant"), recorded_scene("nuclei")], caption="A plant."),
+        "push": push_it_around(*toy(), caption="A toy."),
+    }
+
+
+@pytest.fixture(scope="module")
+def page_of(made, tmp_path_factory):
+    """The file of a page that shows one figure."""
+    folder = tmp_path_factory.mktemp("figures")
+
+    def write(name):
+        path = folder / f"{name}.html"
+        head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        style = ":root { color-scheme: light dark } body { margin: 1rem; font-family: sans-serif }"
+        head += f"<title>{name}</title><style>{style}</style>"
+        body = f"<main><h1>{name}</h1>{made[name].data}</main>"
+        path.write_text(f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>')
+        return path
+
+    return write
+
+
+def alive(page):
+    page.wait_for_selector(".spoco-figure[data-ready]")
+    return page
+
+
+def ask(page, expression, argument=None):
+    """What a function of the figure, ``figure => ...``, gives."""
+    call = f"argument => {{ const figure = document.querySelector('.spoco-figure').spoco; return {expression} }}"
+    return page.evaluate(call, argument)
+
+
+# --- what Python puts in
+
+
+def test_packing_keeps_its_promise():
+    rng = np.random.default_rng(0)
+    for shape, error in (((3, 7, 9), 0.01), ((5,), 0.3), ((2, 64), 1e-3)):
+        values = 4 * rng.normal(size=shape)
+        assert np.abs(unpack(pack(values, error=error)) - values).max() <= error * 1.001
+    whole = rng.integers(-1, 300, (40, 50))
+    assert (unpack(pack(whole, error=0.5)) == whole).all()
+
+
+@pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.array([1.0, np.nan]), np.array([0.0, 1e9])])
+def test_packing_refuses(bad):
+    with pytest.raises(ValueError, match="values:|error:"):
+        pack(bad, error=0.01)
+
+
+@pytest.mark.parametrize("name", ["plant", "nuclei"])
+def test_distances_are_kept_to_a_tenth_of_delta_var(name):
+    for emb in (e for pair in recorded_scene(name).stages.values() for e in pair):
+        points = torch.from_numpy(emb).flatten(1).T
+        sent = torch.from_numpy(unpack(pack_embedding(emb, error=ERROR * DELTA_VAR))).flatten(1).T
+        some = torch.arange(0, len(points), 37)
+        off = torch.cdist(sent[some].double(), sent.double()) - torch.cdist(points[some].double(), points.double())
+        assert off.abs().max() < DELTA_VAR / 10
+
+
+def test_size(made):
+    assert sum(file.stat().st_size for file in scripts().iterdir()) < SCRIPT_BYTES
+    assert all(len(figure.data) <= MAX_BYTES for figure in made.values())
+    scene = recorded_scene("plant")
+    noise = np.random.default_rng(0).normal(size=(16, 64, 64))
+    with pytest.raises(ValueError, match="click: .* bytes, more than"):
+        click_a_leaf([scene._replace(stages={str(k): (noise, noise) for k in range(5)})])
+
+
+def test_the_scripts_load_nothing():
+    for file in scripts().iterdir():
+        assert not re.search(r"https?:|fetch\(|import\s|XMLHttp|eval\(", file.read_text()), file.name
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    scene, (f, g, labels, truth) = recorded_scene("plant"), toy()
+    with pytest.raises(ValueError, match="stages.*expected"):
+        click_a_leaf([scene._replace(truth=scene.truth[:-1])])
+    with pytest.raises(ValueError, match="expected emb_f and emb_g"):
+        push_it_around(f, g[:, :-1], labels, truth)
+
+
+# --- every figure
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["click", "push"])
+def test_without_scripts_a_picture_stands_in(browser, page_of, name):  # noqa: F811
+    with opened(browser, page_of(name), java_script_enabled=False) as page:
+        picture = page.locator("figure img")
+        assert picture.is_visible() and len(picture.get_attribute("alt").split()) > 5
+        assert picture.bounding_box()["width"] > 300
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["click", "push"])
+@pytest.mark.parametrize("how", [PHONE, DARK], ids=["phone", "dark"])
+def test_it_fits_and_is_named(browser, page_of, name, how):  # noqa: F811
+    with opened(browser, page_of(name), how) as page:
+        alive(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= how["viewport"]["width"]
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('input, button, select, [tabindex], canvas')].filter((e) =>
+                !(e.getAttribute('aria-label') || e.innerText || [...(e.labels || [])].some((l) => l.innerText.trim())))
+                .map((e) => e.outerHTML)"""
+        )
+        assert nameless == []
+
+
+# --- click a leaf
+
+
+def in_python(scene, stage, pixel, delta_var, threshold):
+    """Distances (2, P) to a pixel in f and g, and the soft IoU of the two masks."""
+    kernel = GaussianKernel(delta_var, threshold)
+    distances, masks = [], []
+    for emb in map(torch.from_numpy, scene.stages[stage]):
+        anchor = emb.flatten(1)[:, pixel]
+        distances.append((emb.flatten(1) - anchor[:, None]).double().norm(dim=0))
+        masks.append(soft_masks(emb[None], anchor[None, None], kernel)[0, 0])
+    return torch.stack(distances), (torch.minimum(*masks).sum() / torch.maximum(*masks).sum()).item()
+
+
+COMPUTE = """(() => {
+    figure.state.pixel = argument[0];
+    figure.sliders.deltaVar.value = argument[1];
+    const { squared, iou } = figure.compute();
+    return { distances: squared.map((s) => [...s.map(Math.sqrt)]), iou };
+})()"""
+
+
+@pytest.mark.browser
+def test_click_agrees_with_python(browser, page_of):  # noqa: F811
+    scene = recorded_scene("plant")
+    with opened(browser, page_of("click")) as page:
+        alive(page)
+        for k, stage in enumerate(scene.stages):
+            page.get_by_label(stage, exact=True).check()
+            for pixel in (64 * 20 + 32, 64 * 50 + 10):
+                for delta_var in (0.5, 1.2):
+                    found = ask(page, COMPUTE, [pixel, delta_var])
+                    distances, iou = in_python(scene, stage, pixel, delta_var, THRESHOLD)
+                    assert ask(page, "figure.state.stage") == k
+                    assert (torch.tensor(found["distances"]) - distances).abs().max() < DELTA_VAR / 10
+                    assert abs(found["iou"] - iou) < 0.05
+        kernel = GaussianKernel(0.7, 0.3)
+        for squared in (0.0, 0.01, 0.49, 3.0, 1000.0):
+            assert ask(page, "figure.kernel(argument, 0.7, 0.3)", squared) == pytest.approx(
+                kernel(torch.tensor(squared)).item(), rel=1e-4
+            )
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("how", [DESKTOP, PHONE], ids=["mouse", "touch"])
+def test_click_by_hand(browser, page_of, how):  # noqa: F811
+    scene = recorded_scene("plant")
+    rows, columns = scene.truth.shape
+    row, column = np.argwhere(scene.truth == 3)[5]
+    with opened(browser, page_of("click"), how) as page:
+        canvas = alive(page).locator("canvas").first
+        box = canvas.bounding_box()
+        where = {"x": (column + 0.5) / columns * box["width"], "y": (row + 0.5) / rows * box["height"]}
+        (canvas.tap if how is PHONE else canvas.click)(position=where)
+        assert ask(page, "figure.state.pixel") == row * columns + column
+        page.wait_for_function("document.querySelector('.spoco-say').innerText.includes('leaf 3')")
+        if how is DESKTOP:
+            canvas.hover(position={"x": 5, "y": 5})
+            page.wait_for_function("/pointer: [0-9.]+ away in f/.test(document.querySelector('.spoco-live').innerText)")
+
+
+@pytest.mark.browser
+def test_click_by_keyboard(browser, page_of):  # noqa: F811
+    with opened(browser, page_of("click")) as page:
+        canvas = alive(page).locator("canvas").first
+        before = ask(page, "figure.state.pixel")
+        canvas.focus()
+        for _ in range(3):
+            page.keyboard.press("ArrowDown")
+        page.keyboard.press("Shift+ArrowLeft")
+        page.keyboard.press("Enter")
+        middle = 32 * 64 + 32
+        assert ask(page, "figure.state.pixel") == middle + 3 * 64 - 5 != before
+        page.locator("input[type=range]").first.focus()
+        page.keyboard.press("ArrowRight")
+        assert ask(page, "figure.sliders.deltaVar.value") == pytest.approx(DELTA_VAR + 0.05)
+        page.get_by_label("nuclei").check()
+        page.wait_for_function("document.querySelector('.spoco-say').innerText.includes('nucleus')")
+
+
+# --- push it around
+
+
+def terms_of(f, g, labels, anchors):
+    """Values of the six terms and their gradients (P, 2), by the module."""
+    f = torch.tensor(f).T[None, :, None].requires_grad_()  # (1, 2, 1, P)
+    g, labels = torch.tensor(g).T[None, :, None], torch.tensor(labels)[None, None]
+    masks = {"delta_var": DELTA_VAR, "kernel_threshold": THRESHOLD}
+    where = torch.tensor([[[0, m] for m in anchors]])
+    values = {
+        "pull": losses.pull_loss(f, labels, delta_var=DELTA_VAR),
+        "push": losses.push_loss(f, labels, delta_dist=DELTA_DIST),
+        "regularizer": losses.regularizer_loss(f, labels),
+        "instance": losses.instance_loss(f, labels, **masks),
+        "unlabeled_push": losses.unlabeled_push_loss(f, labels, delta_dist=DELTA_DIST),
+        "consistency": losses.consistency_loss(f, g, labels, anchors=where, **masks),
+    }
+    slopes = {name: torch.autograd.grad(value, f, retain_graph=True)[0][0, :, 0].T for name, value in values.items()}
+    return {name: value.item() for name, value in values.items()}, slopes
+
+
+TERMS = """(() => {
+    const { value, gradient } = figure.terms(...argument, figure.lengths());
+    const plain = Object.entries(gradient).map(([name, slopes]) => [name, [...slopes]]);
+    return { value, gradient: Object.fromEntries(plain) };
+})()"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_push_agrees_with_the_module(browser, page_of, background, scale):  # noqa: F811
+    f, g, labels, truth = toy()
+    if background:
+        labels = np.where(truth == 0, 0, labels)
+    f, g = (scale * values.reshape(2, -1).T for values in (f, g))
+    labels = labels.ravel()
+    anchors = np.flatnonzero(labels < 0)[::15].tolist()
+    values, slopes = terms_of(f, g, labels, anchors)
+    with opened(browser, page_of("push")) as page:
+        alive(page)
+        argument = [f.ravel().tolist(), g.ravel().tolist(), labels.tolist(), anchors]
+        found = ask(page, TERMS, argument)
+    for name, value in values.items():
+        assert found["value"][name] == pytest.approx(value, abs=1e-4), name
+        gradient = torch.tensor(found["gradient"][name]).view(-1, 2)
+        assert (gradient - slopes[name]).abs().max() < 1e-4, name
+
+
+@pytest.mark.browser
+def test_push_prints_what_the_module_says(browser, page_of):  # noqa: F811
+    f, g, labels, _ = toy()
+    with opened(browser, page_of("push")) as page:
+        alive(page)
+        anchors = ask(page, "figure.state.anchors")
+        shown = page.locator(".spoco-terms > span:nth-child(4n)").all_inner_texts()
+    values, _ = terms_of(*(e.reshape(2, -1).T.round(4) for e in (f, g)), labels.ravel(), anchors)
+    assert [float(text) for text in shown] == pytest.approx(list(values.values()), abs=1e-4)
+
+
+@pytest.mark.browser
+def test_push_descends(browser, page_of):  # noqa: F811
+    with opened(browser, page_of("push")) as page:
+        alive(page)
+        for name in ("push", "instance", "consistency", "unlabelled push", "regulariser"):
+            page.get_by_label(name, exact=True).uncheck()
+        before = ask(page, "figure.value.pull")
+        for _ in range(5):
+            page.get_by_role("button", name="Step").click()
+        page.wait_for_function("document.querySelector('.spoco-figure').spoco.value.pull < 0.9 * " + str(before))
+        assert ask(page, "figure.state.steps") == 5
+        page.get_by_role("button", name="Play").click()
+        page.wait_for_function("document.querySelector('.spoco-figure').spoco.state.steps > 8")
+        page.get_by_role("button", name="Pause").click()
+        still = ask(page, "figure.state.steps")
+        page.wait_for_timeout(300)
+        assert ask(page, "figure.state.steps") == still
+        page.get_by_role("button", name="Start again").click()
+        assert ask(page, "figure.state.steps") == 0
+
+
+@pytest.mark.browser
+def test_points_can_be_dragged(browser, page_of):  # noqa: F811
+    with opened(browser, page_of("push")) as page:
+        alive(page)
+        i = ask(page, "figure.state.chosen")
+        x, y = ask(page, "figure.at(argument)", i)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        chosen = ask(page, "figure.state.chosen")
+        before = ask(page, "[...figure.state.f.slice(2 * argument, 2 * argument + 2)]", chosen)
+        page.mouse.move(x + 40, y - 30, steps=4)
+        page.mouse.up()
+        after = ask(page, "[...figure.state.f.slice(2 * argument, 2 * argument + 2)]", chosen)
+        assert after[0] > before[0] + 0.3 and after[1] > before[1] + 0.2
+        page.mouse.move(x, y)  # let go: it stays
+        assert ask(page, "[...figure.state.f.slice(2 * argument, 2 * argument + 2)]", chosen) == after
+        page.locator("canvas").first.focus()
+        page.keyboard.press("PageDown")
+        page.keyboard.press("ArrowUp")
+        assert ask(page, "figure.state.chosen") == chosen + 1
+
+
+@pytest.mark.browser
+def test_push_is_touched(browser, page_of):  # noqa: F811
+    with opened(browser, page_of("push"), PHONE) as page:
+        alive(page).locator("canvas").first.scroll_into_view_if_needed()
+        x, y = ask(page, "figure.at(200)")
+        page.touchscreen.tap(x, y)
+        chosen = ask(page, "figure.state.chosen")
+        assert np.hypot(*np.subtract(ask(page, "figure.at(argument)", chosen), (x, y))) < 24
+
+
+# --- thirty frames a second
+
+
+FRAMES = {
+    "click": "figure.state.pixel = (figure.state.pixel + 67) % 4096",
+    "push": "figure.descend()",
+}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", FRAMES)
+def test_thirty_frames_a_second(browser, page_of, name):  # noqa: F811
+    """The processor time of the page for one frame, which other programs do not lengthen; 33 ms are thirty a second."""
+    with opened(browser, page_of(name)) as page:
+        alive(page)
+        client = page.context.new_cdp_session(page)
+        client.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def spent():
+            metrics = {m["name"]: m["value"] for m in client.send("Performance.getMetrics")["metrics"]}
+            return metrics["TaskDuration"]
+
+        frames, start = 40, spent()
+        page.evaluate(
+            """([frames, change]) => new Promise((done) => {
+                const figure = document.querySelector('.spoco-figure').spoco, next = new Function('figure', change);
+                const frame = () => {
+                    if (!frames--) return done();
+                    next(figure); figure.draw(); requestAnimationFrame(frame);
+                };
+                requestAnimationFrame(frame);
+            })""",
+            [frames, FRAMES[name]],
+        )
+        milliseconds = 1000 * (spent() - start) / frames
+        print(json.dumps({"figure": name, "ms_per_frame": round(milliseconds, 2)}))
+        assert milliseconds < 33
