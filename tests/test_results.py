@@ -108,7 +108,7 @@ def leaves(name: str, labelled: int, background: str, annotate: str = "per image
         "scores": {
             f"{way}, tuned decoder": {
                 "split": "val",
-                "images": [{"name": "plant001", "sbd": score}],
+                "images": [{"name": "plant001", "sbd": score, "dic": -2}],
                 "mean": MEAN | {"sbd": score},
             }
             for way, score in (("inside the given foreground", sbd["inside"]), ("whole image", sbd["whole"]))
@@ -141,30 +141,33 @@ def test_a_run_without_mask_has_an_empty_cell(tmp_path):
     assert lines(of_runs.summary, write(tmp_path, embryos=NEWER)) == [row]
 
 
-def test_the_curve_shows_what_the_records_hold(fractions, tmp_path, monkeypatch):
+def test_a_data_set_has_a_sentence_a_figure_and_a_narrow_table(fractions, tmp_path, monkeypatch):
     drawn = []
     plot = of_pictures.plt.Axes.plot
     monkeypatch.setattr(
-        of_pictures.plt.Axes,
-        "plot",
-        lambda ax, x, y, *a, **k: drawn.append((x, y, k["label"])) or plot(ax, x, y, *a, **k),
+        of_pictures.plt.Axes, "plot", lambda ax, x, y, *a, **k: drawn.append((x, y)) or plot(ax, x, y, *a, **k)
     )
-    text = of_pictures.curves(fractions, tmp_path / "pictures")
+    text = squeezed(of_pictures.data_sets(fractions, tmp_path / "pictures"))
+    heading, said, *_ = text.split("\n\n")
+    assert heading == "## Leaves (`cvppp`)"
+    assert said == (
+        "The best SBD of whole images is **0.80**, with 100% labelled (`a`), on a single image. With the fewest labels "
+        "it is **0.75**, with 10% of the images, all objects labelled (`d`). Where the foreground is given, these two "
+        "have 0.90 and 0.80."
+    )
     assert "pictures/cvppp.png" in text and ":alt: cvppp" in text and (tmp_path / "pictures" / "cvppp.png").is_file()
-    assert drawn == [
-        ([0.1], [0.7], "inside the given foreground, background unlabelled, the paper's"),
-        ([0.1], [0.75], "inside the given foreground, background a few strokes, the paper's"),
-        ([0.1], [0.8], "inside the given foreground, background all, in whole images, the paper's"),
-        ([1.0], [0.9], "inside the given foreground, background all labelled, the paper's"),
-        ([0.1], [0.5], "whole image, background unlabelled, the paper's"),
-        ([0.1], [0.625], "whole image, background a few strokes, the paper's"),
-        ([0.1], [0.75], "whole image, background all, in whole images, the paper's"),
-        ([1.0], [0.8], "whole image, background all labelled, the paper's"),
-    ]
-    for name in "ab":
-        (fractions / "runs" / name / "run.json").unlink()
-    assert of_pictures.curves(fractions, tmp_path / "fewer") == "No data set has three runs yet."
-    assert not (tmp_path / "fewer").exists()
+    dots = [(x, y) for x, y in drawn if isinstance(x, list) and x]
+    assert dots == [([0.5], [0.15]), ([0.625], [1.15]), ([0.75], [2.15]), ([0.8], [3.15]),
+                    ([0.7], [-0.15]), ([0.75], [0.85]), ([0.8], [1.85]), ([0.9], [2.85])]  # fmt: skip
+    assert "| `b` | the paper's | 100 of 1000 | 0.700 | 0.500 | 0.500 |" in text
+    assert of_pictures.data_sets(tmp_path / "nothing", tmp_path) == of_runs.NONE
+
+
+def test_all_scores_are_a_file_beside_the_page(fractions, tmp_path):
+    assert "{download}" in fill(TEXT.replace("results:", "scores_file:"), fractions)
+    header, *rows = (tmp_path / "results" / "scores.csv").read_text().splitlines()
+    assert header.startswith("on,Run,Where,Decoder,SBD") and len(rows) == 8
+    assert '"cvppp, split val, 1 image",`b`,whole,tuned,0.500,-1.2,2.2,0.500,,,,' in rows
 
 
 def test_examples_are_copied_beside_the_page(fractions, tmp_path):
@@ -172,6 +175,7 @@ def test_examples_are_copied_beside_the_page(fractions, tmp_path):
     page = TEXT.replace("results:", "examples:")
     filled = fill(page, fractions)
     assert "{figure} results/c.jpg\n:alt: c: images" in filled and "`a`" not in filled
+    assert "tuned decoder. The best has an SBD of 0.62; 2 objects too few." in filled
     assert (tmp_path / "results" / "c.jpg").read_bytes() == b"a picture"
 
 
@@ -228,7 +232,7 @@ def test_what_the_page_says_of_the_recorded_runs_holds():
         assert (mean > 2 * error) is better, (name, way)
 
 
-@pytest.mark.parametrize("module", [of_runs, tables], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [of_runs, of_pictures, tables], ids=lambda m: m.__name__)
 def test_the_examples_of_the_scripts(module):
     assert doctest.testmod(module).failed == 0
 

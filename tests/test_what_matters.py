@@ -1,4 +1,4 @@
-"""The page "What matters": its tables are the entries of the bench."""
+"""The page "Our recipe, and why": its tables are the entries of the bench."""
 
 import doctest
 import json
@@ -16,7 +16,7 @@ import of_bench  # noqa: E402
 from rows import ROWS, SEEDS  # noqa: E402
 
 PAGE = (ROOT / "book" / "ablations.md").read_text()
-WHOLE, INSIDE = of_bench.WAYS
+from spoco_lite.results.bench import INSIDE, WHOLE  # noqa: E402
 
 
 def entry(row: str, seed: int, sbd: tuple[float, float], **more) -> dict:
@@ -50,12 +50,24 @@ def test_examples():
 
 
 def test_a_row_is_its_entries(records):
-    paper, unit, ours = cells(of_bench.bench_recipe(records))
+    paper, unit, ours = cells(of_bench.bench_recipe_full(records))
     assert paper[:4] == ["the paper's recipe", "2", "0.350 ± 0.071", "0.600 ± 0.000"]
     assert paper[4] == "" and paper[-1] == "3.2"
     assert unit[1:3] == ["1", "0.650"] and unit[4] == "+0.250 (one seed)"
     # seed 0: 0.8 and 0.8 less 0.4 and 0.2, +0.5; seed 1: +0.45
     assert ours[2] == "0.825 ± 0.035" and ours[4] == "+0.475 ± 0.025"
+
+
+def test_the_narrow_table_has_the_same_numbers(records):
+    paper, _, ours = cells(of_bench.bench_recipe(records))
+    assert ours == ["both: our recipe", "2", "0.825 ± 0.035", "+0.475 ± 0.025", "3.2"] and paper[3] == ""
+
+
+def test_every_training_is_a_line_of_the_file(records, tmp_path):
+    assert "{download}" in of_bench.bench_file(records, tmp_path / "files")
+    header, *rows = (tmp_path / "files" / "bench.csv").read_text().splitlines()
+    assert header == "row,seed,where,SBD,AP50,minutes" and len(rows) == 10
+    assert "leaves-10-paper,0,whole image,0.3,0.6,3.25" in rows
 
 
 def test_the_headline_says_what_the_entries_say(records):
@@ -75,14 +87,27 @@ def test_what_tells_why_is_a_mean(records):
 def test_each_table_stands_on_the_page_and_each_row_of_the_bench_in_a_table():
     for make in of_bench.MAKERS:
         assert f"<!-- {make.__name__}:begin -->" in PAGE, make.__name__
+    assert set(re.findall(r"<!-- (\w+):begin", PAGE)) <= set(pages.MAKERS | pages.WITH_FILES)
+
+
+def test_each_row_stands_in_a_table_with_words_or_by_its_name(tmp_path):
+    (tmp_path / "bench").mkdir()
+    names = [row.name for row in ROWS] + ["a-row-of-tomorrow"]
+    with open(tmp_path / "bench" / "leaves.jsonl", "w") as file:
+        file.writelines(json.dumps(entry(name, 0, (0.5, 0.5))) + "\n" for name in names)
+    others = of_bench.bench_why, of_bench.bench_agreement, of_bench.bench_origin
+    makers = [make for make in of_bench.MAKERS if make not in others]
     tables = [of_bench.RECIPE, of_bench.NUCLEI, of_bench.LABELS, *of_bench.TERMS.values(), of_bench.CODE]
     tables += [*of_bench.PEERS.values(), *of_bench.BUDGET.values()]
-    shown = set().union(*tables)
-    assert shown == {row.name for row in ROWS}
+    words = {row: said for rows in tables for row, said in rows.items()}
+    shown = "\n".join(make(tmp_path) for make in makers)
+    for name in names:
+        assert words.get(name, f"`{name}`") in shown, name
+    assert "`a-row-of-tomorrow`" in of_bench.bench_others(tmp_path)
 
 
 def test_without_records_the_page_says_so(tmp_path):
-    filled = pages.fill(PAGE, tmp_path)
+    filled = pages.fill(PAGE, tmp_path, pictures=tmp_path / "files")
     assert filled.count("Not measured yet.") >= len(of_bench.MAKERS)
 
 

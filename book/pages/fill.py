@@ -14,17 +14,16 @@ import of_sets
 import of_speed
 
 DATA = Path(__file__).resolve().parents[2] / "data"
-MAKERS = {
-    make.__name__: make for module in (of_runs, of_speed, of_bench, of_sets, of_pictures) for make in module.MAKERS
-}
+MAKERS = {make.__name__: make for module in (of_runs, of_speed, of_bench, of_sets) for make in module.MAKERS}
+WITH_FILES = {make.__name__: make for make in (*of_pictures.MAKERS, *of_bench.WITH_FILES)}  # these write some
 
 
 def fill(text: str, data: Path = DATA, *, pictures: Path | None = None) -> str:
-    """The text with new content between its markers. ``pictures`` is a folder for those that a page shows."""
+    """The text with new content between its markers. ``pictures`` is a folder for files that a page shows or offers."""
 
     def content(match: re.Match) -> str:
-        make = MAKERS[match[2]]
-        made = make(data, pictures) if make in of_pictures.MAKERS else make(data)
+        name = match[2]
+        made = WITH_FILES[name](data, pictures) if name in WITH_FILES else MAKERS[name](data)
         return f"{match[1]}\n{made}\n\n{match[3]}"
 
     return re.sub(r"(<!-- (\w+):begin -->\n).*?(<!-- \2:end -->)", content, text, flags=re.DOTALL)

@@ -1,14 +1,15 @@
-"""The tables of the page "What matters", from data/bench/, which the bench writes (book/bench)."""
+"""The tables of the page "Our recipe", from data/bench/, which the bench writes (book/bench)."""
 
-import json
 from pathlib import Path
 
 import numpy as np
-from tables import commit, count, difference, frame, markdown
+import pandas as pd
+from tables import commit, count, frame, markdown
 
-WAYS = {"whole image": "whole image", "inside the mask": "inside the mask"}  # of an entry: of a table
+from spoco_lite.results.bench import INSIDE, WHOLE, by_seed, less, read_bench
+
+WAYS = (WHOLE, INSIDE)
 NONE = "Not measured yet."
-SCORES = {"SBD": 0, "AP50": 1}  # places in an entry's scores of an image
 
 # Of each table: the row that the others are compared with, and the rows with their words. A row without an entry is
 # left out until it has one.
@@ -110,22 +111,6 @@ WHY = {  # what tells why, as entries name it: as the table does
 }
 
 
-def read(data: Path) -> dict[str, list[dict]]:
-    """The entries of each row, by seed."""
-    found: dict[str, list[dict]] = {}
-    for path in sorted((data / "bench").glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            entry = json.loads(line)
-            found.setdefault(entry["row"], []).append(entry)
-    return {row: sorted(entries, key=lambda e: e["seed"]) for row, entries in found.items()}
-
-
-def means(entries: list[dict], way: str, score: str) -> np.ndarray:
-    """Mean over the images, for each seed."""
-    place = SCORES[score]
-    return np.array([np.mean([scores[place] for scores in e["scores"][way].values()]) for e in entries])
-
-
 def with_spread(values: np.ndarray) -> str:
     """Mean and standard deviation over the seeds.
 
@@ -136,34 +121,39 @@ def with_spread(values: np.ndarray) -> str:
 
 
 def against(entries: list[dict], base: list[dict], way: str) -> str | None:
-    """Mean difference in SBD to the base, over the seeds that both have and image by image; and its standard error.
-
-    The error is that of the seeds, each of which is a mean over the images; of one seed, that of the images.
-    """
-    theirs = {e["seed"]: e for e in base}
-    pairs = [[{n: s[0] for n, s in e["scores"][way].items()} for e in (ours, theirs[ours["seed"]])]
-             for ours in entries if ours["seed"] in theirs]  # fmt: skip
-    if not pairs or entries is base:
+    """Mean difference in SBD to the base, over the seeds that both have; and its standard error."""
+    values = less(entries, base, way=way)
+    if not len(values) or entries is base:
         return None
-    each = [difference(*pair) for pair in pairs]
-    if len(each) == 1:
-        return f"{each[0][0]:+.3f} (one seed)"
-    values = np.array([mean for mean, _ in each])
+    if len(values) == 1:
+        return f"{values[0]:+.3f} (one seed)"
     return f"{values.mean():+.3f} ± {values.std(ddof=1) / len(values) ** 0.5:.3f}"
 
 
-def table(data: Path, rows: dict[str, str], base: str | None = None) -> str:
+def full(data: Path, rows: dict[str, str], base: str | None = None) -> pd.DataFrame:
     """One row of the table for each row of the bench that has an entry."""
-    there = read(data)
+    there = read_bench(data)
     columns = {"Training": lambda row: rows[row], "Seeds": lambda row: str(len(there[row]))}
     for way in WAYS:
-        for score in SCORES:
-            columns[f"{score}, {WAYS[way]}"] = lambda r, way=way, score=score: with_spread(means(there[r], way, score))
+        for score in ("SBD", "AP50"):
+            columns[f"{score}, {way}"] = lambda r, way=way, score=score: with_spread(
+                by_seed(there[r], way=way, score=score)
+            )
         if base in there:
-            columns[f"SBD, {WAYS[way]}, less the first"] = lambda r, way=way: against(there[r], there[base], way)
+            columns[f"SBD, {way}, less the first"] = lambda r, way=way: against(there[r], there[base], way)
     columns["Minutes"] = lambda row: f"{np.mean([e['cpu_minutes'] for e in there[row]]):.1f}"
-    made = [row for row in rows if row in there]
-    return markdown(frame_of_rows(made, columns))
+    return frame_of_rows([row for row in rows if row in there], columns)
+
+
+def table(data: Path, rows: dict[str, str], base: str | None = None) -> str:
+    return markdown(full(data, rows, base))
+
+
+def narrow(data: Path, rows: dict[str, str], base: str) -> str:
+    """The same in few columns, of whole images, and with the minutes."""
+    columns = ["Training", "Seeds", f"SBD, {WHOLE}", f"SBD, {WHOLE}, less the first", "Minutes"]
+    some = full(data, rows, base)
+    return markdown(some[[c for c in columns if c in some]])
 
 
 def frame_of_rows(rows: list[str], columns: dict):
@@ -172,6 +162,10 @@ def frame_of_rows(rows: list[str], columns: dict):
 
 
 def bench_recipe(data: Path) -> str:
+    return narrow(data, RECIPE, "leaves-10-paper")
+
+
+def bench_recipe_full(data: Path) -> str:
     return table(data, RECIPE, "leaves-10-paper")
 
 
@@ -181,7 +175,7 @@ def bench_recipe_nuclei(data: Path) -> str:
 
 def bench_headline(data: Path) -> str:
     """What the two recipes reach in the same minutes, in a sentence; nothing until both have an entry."""
-    there = read(data)
+    there = read_bench(data)
     paper, ours = there.get("leaves-10-paper"), there.get("leaves-10-ours")
     if not paper or not ours:
         return NONE
@@ -190,12 +184,12 @@ def bench_headline(data: Path) -> str:
         "With a tenth of the leaves labelled, and nothing else, {seeds} of {minutes:.0f} minutes each reach an SBD"
     )
     parts = [sentence.format(seeds=count(seeds, "training"), minutes=minutes)]
-    for way, where in (("inside the mask", "inside the mask"), ("whole image", "in the whole image")):
+    for way, where in ((INSIDE, INSIDE), (WHOLE, "in the whole image")):
         parts.append(
-            f"{where} of {means(paper, way, 'SBD').mean():.2f} with the paper's recipe and of "
-            f"**{means(ours, way, 'SBD').mean():.2f}** with ours"
+            f"{where} of {by_seed(paper, way=way).mean():.2f} with the paper's recipe and of "
+            f"**{by_seed(ours, way=way).mean():.2f}** with ours"
         )
-    worst, best = means(ours, "inside the mask", "SBD").min(), means(paper, "inside the mask", "SBD").max()
+    worst, best = by_seed(ours, way=INSIDE).min(), by_seed(paper, way=INSIDE).max()
     apart = "is better than" if worst > best else "is not better than"
     return f"{parts[0]} {parts[1]}, and {parts[2]}. The worst seed of ours {apart} the best of the paper's."
 
@@ -228,9 +222,28 @@ def bench_code(data: Path) -> str:
     return table(data, CODE, "leaves-10-paper")
 
 
+def bench_others(data: Path) -> str:
+    """Rows that no table above has words for."""
+    named = set().union(RECIPE, NUCLEI, LABELS, CODE, *TERMS.values(), *PEERS.values(), *BUDGET.values())
+    return table(data, {row: f"`{row}`" for row in read_bench(data) if row not in named})
+
+
+def bench_file(data: Path, folder: Path) -> str:
+    """Every training as a file beside the page, and a link to it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"row": e["row"], "seed": e["seed"], "where": way, "SBD": sbd, "AP50": ap50, "minutes": e["cpu_minutes"]}
+        for entries in read_bench(data).values()
+        for way in WAYS
+        for e, sbd, ap50 in zip(entries, by_seed(entries, way=way), by_seed(entries, way=way, score="AP50"))
+    ]
+    pd.DataFrame(rows).round(4).to_csv(folder / "bench.csv", index=False)
+    return f"{{download}}`Every training as CSV <{folder.name}/bench.csv>`"
+
+
 def bench_why(data: Path) -> str:
     """What tells why: the same trainings, looked into. Means over images and seeds."""
-    there = read(data)
+    there = read_bench(data)
     chosen = {
         row: words
         for row, words in (RECIPE | TERMS[10] | NUCLEI_WHY).items()
@@ -249,7 +262,7 @@ def bench_why(data: Path) -> str:
 
 def bench_agreement(data: Path) -> str:
     """Where the anchors of the consistency lie, and how far f and g agree, at the first probe and at the last."""
-    there = read(data)
+    there = read_bench(data)
     rows = {row: words for row, words in RECIPE.items() if row in there and there[row][0].get("curve")}
     names = {"anchors on objects": "anchors on objects", "agreement on objects": "agreement on objects",
              "agreement on background": "agreement on the background"}  # fmt: skip
@@ -266,7 +279,7 @@ def bench_agreement(data: Path) -> str:
 
 def bench_origin(data: Path) -> str:
     """Where the numbers come from: one row for each machine and commit."""
-    entries = [e for found in read(data).values() for e in found]
+    entries = [e for found in read_bench(data).values() for e in found]
     columns = {"Machine": "{device}", "Commit": lambda e: commit(e["commit"])}
     found = frame(entries, columns)
     return markdown(found.value_counts(sort=False).reset_index(name="Entries")) if len(found) else markdown(found)
@@ -275,6 +288,7 @@ def bench_origin(data: Path) -> str:
 MAKERS = [
     bench_headline,
     bench_recipe,
+    bench_recipe_full,
     bench_recipe_nuclei,
     bench_labels,
     bench_terms,
@@ -284,5 +298,7 @@ MAKERS = [
     bench_code,
     bench_why,
     bench_agreement,
+    bench_others,
     bench_origin,
 ]
+WITH_FILES = (bench_file,)

@@ -135,11 +135,8 @@ def summary(data: Path) -> str:
     return markdown(frame((r for r in read_records(data) if tuned(r, WHOLE_IMAGE)), columns), none=NONE)
 
 
-def results(data: Path) -> str:
-    """A table per data set and split: one row per run and way of scoring it, means over the images of the split.
-
-    Columns for what older records lack appear where every row has it.
-    """
+def all_scores(data: Path) -> pd.DataFrame:
+    """One row per run and way of scoring it: means over the images of the split."""
     short = {WITH_MASK: "mask", WHOLE_IMAGE: "whole"}
     columns = {
         "on": lambda row: f"{row[0]['data']['dataset']}, split {scored_on(row[0], row[2])}",
@@ -149,9 +146,15 @@ def results(data: Path) -> str:
         **{title: lambda row, key=key: score(row[2], key) for key, (title, _) in METRICS.items()},
     }
     rows = [(record, way, scored) for record in read_records(data) for way, scored in record["scores"].items()]
-    if not rows:
+    return frame(rows, columns)
+
+
+def results(data: Path) -> str:
+    """All scores, a table per data set and split. Columns for what older records lack appear where every row has it."""
+    scores = all_scores(data)
+    if not len(scores):
         return NONE
-    groups = frame(rows, columns).groupby("on", sort=False)
+    groups = scores.groupby("on", sort=False)
     return "\n\n".join(f"**{on}**\n\n{markdown(group.drop(columns='on').dropna(axis=1))}" for on, group in groups)
 
 
