@@ -8,13 +8,15 @@ import re
 from pathlib import Path
 
 import of_bench
+import of_figures
 import of_pictures
 import of_runs
 import of_sets
 import of_speed
 
 DATA = Path(__file__).resolve().parents[2] / "data"
-MAKERS = {make.__name__: make for module in (of_runs, of_speed, of_bench, of_sets) for make in module.MAKERS}
+MODULES = (of_runs, of_speed, of_bench, of_sets, of_figures)
+MAKERS = {make.__name__: make for module in MODULES for make in module.MAKERS}
 WITH_FILES = {make.__name__: make for make in (*of_pictures.MAKERS, *of_bench.WITH_FILES)}  # these write some
 
 

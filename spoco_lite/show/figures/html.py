@@ -68,7 +68,7 @@ def build(name: str, data: Mapping[str, Any], *, still: Figure, alt: str, captio
 def drawn(figure: Figure) -> np.ndarray:
     """The pixels (Y, X, 3) of a matplotlib figure, in [0, 1]."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=90, facecolor="white")
+    figure.savefig(file, format="png", dpi=75, facecolor="white")
     return np.asarray(Image.open(file).convert("RGB")) / 255
 
 
