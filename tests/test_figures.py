@@ -12,14 +12,17 @@ import torch
 from browser import DARK, DESKTOP, PHONE, browser, opened  # noqa: F401
 
 from spoco_lite import losses
+from spoco_lite.clustering import WHOLE_IMAGE, consistency_clustering, mean_shift, segment
+from spoco_lite.metrics import symmetric_best_dice
 from spoco_lite.selection import GaussianKernel, soft_masks
-from spoco_lite.show.figures import click_a_leaf, push_it_around, recorded_scene
+from spoco_lite.show.figures import accept_or_reject, click_a_leaf, climb, push_it_around, recorded_scene
 from spoco_lite.show.figures.click import ERROR
 from spoco_lite.show.figures.html import MAX_BYTES, scripts
 from spoco_lite.show.figures.packing import pack, pack_embedding, unpack
 
 DELTA_VAR, DELTA_DIST, THRESHOLD = 0.5, 2.0, 0.5
 SCRIPT_BYTES = 60_000
+FIGURES = ("click", "push", "climb", "accept")
 
 
 def toy():
@@ -35,8 +38,19 @@ def toy():
 
 
 @pytest.fixture(scope="module")
-def made():
+def plant():
+    """The recorded plant: its scene, its embeddings by f and g at the end (E, Y, X), and the candidates of f (Y, X)."""
+    scene = recorded_scene("plant")
+    f, g = map(torch.from_numpy, scene.stages["2000 steps"])
+    return scene, f, g, segment(f, cluster=WHOLE_IMAGE, background="none")
+
+
+@pytest.fixture(scope="module")
+def made(plant):
+    scene, f, g, candidates = plant
     return {
+        "climb": climb(g, scene.image, scene.truth, scene.truth > 0, caption="Seeds."),
+        "accept": accept_or_reject(candidates, g, scene.image, scene.truth, caption="Candidates."),
         "click": click_a_leaf([recorded_scene("plant"), recorded_scene("nuclei")], caption="A plant."),
         "push": push_it_around(*toy(), caption="A toy."),
     }
@@ -124,7 +138,7 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", ["click", "push"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_without_scripts_a_picture_stands_in(browser, page_of, name):  # noqa: F811
     with opened(browser, page_of(name), java_script_enabled=False) as page:
         picture = page.locator("figure img")
@@ -133,7 +147,7 @@ def test_without_scripts_a_picture_stands_in(browser, page_of, name):  # noqa: F
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", ["click", "push"])
+@pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("how", [PHONE, DARK], ids=["phone", "dark"])
 def test_it_fits_and_is_named(browser, page_of, name, how):  # noqa: F811
     with opened(browser, page_of(name), how) as page:
@@ -340,12 +354,88 @@ def test_push_is_touched(browser, page_of):  # noqa: F811
         assert np.hypot(*np.subtract(ask(page, "figure.at(argument)", chosen), (x, y))) < 24
 
 
+# --- climb
+
+
+@pytest.mark.browser
+def test_climb_agrees_with_python(browser, page_of, plant):  # noqa: F811
+    scene, _, g, _ = plant
+    exact = g[:2, torch.from_numpy(scene.truth > 0)]
+    points = torch.from_numpy(unpack(pack(exact, error=0.01))).T.double()  # (P, 2), as they travel
+    assert (points.T - exact).abs().max() < 0.011
+    with opened(browser, page_of("climb")) as page:
+        alive(page)
+        for bandwidth in (0.5, 1.0):
+            seeds = ask(page, "(figure.bandwidth.value = argument, figure.reset(), [...figure.state.seeds])", bandwidth)
+            moved = ask(page, "(figure.advance(), [...figure.state.seeds])")
+            squared = (torch.tensor(seeds).double().view(-1, 1, 2) - points).square().sum(-1)
+            near = (squared <= bandwidth**2).double()
+            expected = near @ points / near.sum(1, keepdim=True)
+            assert (torch.tensor(moved).view(-1, 2) - expected).abs().max() < 1e-4
+        ask(page, "figure.finish()")
+        member = torch.tensor(ask(page, "[...figure.state.member]"))
+        module = mean_shift(points)
+    agreed = symmetric_best_dice(module.numpy() + 1, member.numpy() + 1)
+    assert agreed > 0.9, agreed
+
+
+@pytest.mark.browser
+def test_climb_by_hand(browser, page_of):  # noqa: F811
+    with opened(browser, page_of("climb")) as page:
+        alive(page).get_by_role("button", name="Climb").click()
+        page.wait_for_function("document.querySelector('.spoco-figure').spoco.state.still")
+        found = ask(page, "figure.state.modes.length")
+        assert 6 <= found <= 12
+        page.get_by_role("slider", name="bandwidth").focus()
+        for _ in range(8):
+            page.keyboard.press("PageUp")
+        page.wait_for_function(f"document.querySelector('.spoco-figure').spoco.state.modes.length < {found}")
+        page.get_by_label("colour by true object").check()
+        page.get_by_role("button", name="Start again").click()
+        assert ask(page, "figure.state.steps") == 0
+
+
+# --- accept or reject
+
+
+@pytest.mark.browser
+def test_accept_agrees_with_the_module(browser, page_of, plant):  # noqa: F811
+    scene, f, g, candidates = plant
+    with opened(browser, page_of("accept")) as page:
+        alive(page)
+        medians = np.array(ask(page, "figure.medians"))
+        for threshold in (0.4, 0.6, 0.8):
+            kept, sbd = (ask(page, f"figure.score(argument).{name}", threshold) for name in ("kept", "sbd"))
+            labels = np.where(np.isin(candidates, kept), candidates, 0)
+            assert symmetric_best_dice(scene.truth, labels) == pytest.approx(sbd, abs=1e-6)
+            module = consistency_clustering(
+                f, g, cluster=WHOLE_IMAGE, background="none", iou_threshold=threshold
+            ).numpy()
+            different = np.unique(candidates.numpy()[(labels > 0) != (module > 0)])
+            assert (np.abs(medians[different - 1] - threshold) < 0.03).all()  # only on the edge
+
+
+@pytest.mark.browser
+def test_accept_by_hand(browser, page_of):  # noqa: F811
+    with opened(browser, page_of("accept"), PHONE) as page:
+        before = ask(alive(page), "figure.state.candidate")
+        page.get_by_role("button", name="Next").tap()
+        assert ask(page, "figure.state.candidate") == before + 1
+        page.get_by_role("slider", name="threshold").focus()
+        page.keyboard.press("End")
+        page.wait_for_function("/ 0 are kept/.test(document.querySelector('.spoco-say').innerText)")
+        page.keyboard.press("Home")
+        page.wait_for_function("/accepted at 0.00/.test(document.querySelector('.spoco-say').innerText)")
+
+
 # --- thirty frames a second
 
 
 FRAMES = {
     "click": "figure.state.pixel = (figure.state.pixel + 67) % 4096",
     "push": "figure.descend()",
+    "climb": "figure.state.still ? figure.reset() : figure.advance()",
+    "accept": "figure.state.candidate = 1 + (figure.state.candidate % figure.medians.length)",
 }
 
 

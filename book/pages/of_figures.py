@@ -5,9 +5,9 @@ from pathlib import Path
 from spoco_lite.show.figures import click_a_leaf, recorded_scene
 
 CAPTION = (
-    "Click or touch any pixel, or move with the arrow keys and press Enter. The plant is a drawn one and the nuclei are "
-    "real (BBBC038, CC0); no training saw either of them. A fifth of the objects were labelled, in our recipe; f learns, "
-    "and g is its slow average."
+    "Click or touch any pixel, or move with the arrow keys and press Enter. The plant is a drawn one, the nuclei are "
+    "real (BBBC038, CC0); no training saw either. A fifth of the objects were labelled, in our recipe; f learns, g is "
+    "its slow average."
 )
 
 

@@ -22,7 +22,7 @@ window.spoco = window.spoco || (() => {
 .spoco-controls fieldset { border: 0; display: flex; flex-wrap: wrap; gap: 0 0.9rem; margin: 0; min-width: 0; padding: 0; }
 .spoco-controls legend { float: none; font: inherit; font-weight: 600; margin: 0; padding: 0; width: auto; }
 .spoco-controls input[type="range"] { accent-color: #0a7d74; height: 1.8rem; margin: 0; width: 11rem; max-width: 78vw; }
-.spoco-controls input[type="checkbox"], .spoco-controls input[type="radio"] { accent-color: #0a7d74; height: 1.1rem; margin: 0; width: 1.1rem; }
+.spoco-controls input[type="checkbox"], .spoco-controls input[type="radio"] { accent-color: #0a7d74; flex: none; height: 1.1rem; margin: 0; width: 1.1rem; }
 .spoco-controls button, .spoco-controls select { background: transparent; border: 1px solid currentColor; border-radius: 4px; color: inherit; font: inherit; min-height: 2.2rem; padding: 0.2rem 0.8rem; }
 .spoco-controls option { background: Canvas; color: CanvasText; }
 .spoco-controls button:disabled { opacity: 0.55; }

@@ -4,7 +4,9 @@ The HTML holds all it needs: the data, the script from ``book/_static/figures/``
 where scripts do not run. It is the same in the book, in JupyterLab and on Colab.
 """
 
+from .accept import accept_or_reject
 from .click import Scene, click_a_leaf, recorded_scene
+from .climb import climb
 from .push import push_it_around
 
-__all__ = ["Scene", "click_a_leaf", "push_it_around", "recorded_scene"]
+__all__ = ["Scene", "accept_or_reject", "click_a_leaf", "climb", "push_it_around", "recorded_scene"]
