@@ -24,6 +24,7 @@ from .sums.regions import (
     check_batch,
     consecutive,
     full_precision,
+    in_full,
     lift,
     lifted_distances,
 )
@@ -246,10 +247,11 @@ def consistency_loss(
 def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None = None) -> Tensor:
     """Objects against the rest, by cross-entropy. Not in the paper.
 
-    Of an image without unlabelled pixels: twice the mean over all of them. Of any other, each side has half of the
-    weight: ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in U} softplus(z_i)``. The unlabelled pixels U hold
-    objects too. They do no harm: with balanced sides, the more likely a pixel is to be an object's, the higher is the
-    best logit, whatever share of U is object (Menon et al. 2015). Only where to cut is left to say
+    Of an image in full, with more annotated background than unlabelled pixels: twice the mean over what is annotated.
+    (Unlabelled is there at most what a view shows beyond the border.) Of any other, each side has half of the weight:
+    ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in U} softplus(z_i)``. The unlabelled pixels U hold objects too.
+    They do no harm: with balanced sides, the more likely a pixel is to be an object's, the higher is the best logit,
+    whatever share of U is object (Menon et al. 2015). Only where to cut is left to say
     (:meth:`spoco_lite.unet.EmbeddingUNet.calibrate`). So neither a class prior nor pseudo-labels are needed. Annotated
     background, such as a few strokes, is sure: it takes half of the weight of U's side.
 
@@ -276,5 +278,6 @@ def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None =
     unlabeled = mean_where(slots < 0) * (slots > 0).any(1)
     background, has_background = mean_where(slots == 0), (slots == 0).any(1)
     sparse = objects + torch.where(has_background, (unlabeled + background) / 2, unlabeled)
-    dense = 2 * torch.where(slots > 0, if_object, if_not).mean(1)
-    return mean_over_images(torch.where((slots < 0).any(1), sparse, dense))
+    known = slots >= 0
+    dense = 2 * (torch.where(slots > 0, if_object, if_not) * known).sum(1) / known.sum(1).clamp_min(1)
+    return mean_over_images(torch.where(in_full(slots), dense, sparse))

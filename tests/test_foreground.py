@@ -19,6 +19,7 @@ LABELLINGS = {
     "sparse": [[-1, 1, 1, 5, -1], [-1, -1, 5, 5, -1]],
     "strokes": [[0, 1, 1, 5, -1], [-1, -1, 5, 5, 0]],
     "dense": [[0, 1, 1, 5, 0], [0, 0, 5, 5, 0]],
+    "dense, and a border": [[-1, 1, 1, 5, 0], [-1, 0, 5, 5, 0]],
     "no object": [[-1, -1, -1, -1, 0], [-1, -1, 0, -1, -1]],
     "objects alone": [[2, 2, 2, 1, 1], [2, 2, 1, 1, 1]],
     "nothing": [[-1, -1, -1, -1, -1], [-1, -1, -1, -1, -1]],
@@ -31,8 +32,9 @@ def naive(logits, labels):
     for z, of_image in zip(logits.tolist(), labels.tolist()):
         pixels = [(v, k) for line, row in zip(z, of_image) for v, k in zip(line, row)]
         losses = [math.log1p(math.exp(-v if k > 0 else v)) for v, k in pixels]
-        if all(k >= 0 for _, k in pixels):
-            total += 2 * sum(losses) / len(losses) / len(logits)
+        known = [loss for loss, (_, k) in zip(losses, pixels) if k >= 0]
+        if len(known) == len(pixels) or sum(k == 0 for _, k in pixels) > len(pixels) - len(known):
+            total += 2 * sum(known) / len(known) / len(logits)
             continue
         objects = {k for _, k in pixels if k > 0}
         for k in objects:
@@ -154,8 +156,11 @@ def test_the_cut_is_where_an_object_is_as_likely_as_not():
     net.calibrate(logits.clamp_max(0.1), labels, weight=1.0)  # no odds below 1 are an object's
     assert net.cut == 0
     net.calibrate(logits, labels, weight=1.0)
-    net.calibrate(logits, labels.clamp_min(0), weight=1.0)
-    assert net.cut == 0
+    in_full, with_a_border = [1] * 6 + [0] * 16, [1] * 6 + [0] * 9 + [-1] * 7
+    for annotated in (in_full, with_a_border):
+        net.cut.fill_(1.0)
+        net.calibrate(logits, torch.tensor([[annotated]]), weight=1.0)
+        assert net.cut == 0
 
 
 def test_training_with_a_foreground_predicts_inside_it(tmp_path):

@@ -174,3 +174,15 @@ def consecutive(labels: Tensor) -> tuple[Tensor, int]:
     rank = inverse - first[:, None] + 1 - has_zero[:, None]
     labels = torch.where(labels > 0, rank, labels)
     return labels, int(labels.max().clamp_min(0))
+
+
+def in_full(slots: Tensor) -> Tensor:
+    """Of labels ``(N, P)``, which images are annotated in full: (N,), bool. More background than unlabelled pixels.
+
+    Unlabelled is then at most what a view shows beyond the border of its image.
+
+    >>> in_full(torch.tensor([[0, 0, 1, -1], [0, 1, -1, -1], [1, 1, 2, 2]]))
+    tensor([ True, False,  True])
+    """
+    unlabeled = (slots < 0).sum(1)
+    return ((slots == 0).sum(1) > unlabeled) | (unlabeled == 0)
