@@ -97,7 +97,14 @@ def test_each_row_stands_in_a_table_with_words_or_by_its_name(tmp_path):
         file.writelines(json.dumps(entry(name, 0, (0.5, 0.5))) + "\n" for name in names)
     others = of_bench.bench_why, of_bench.bench_agreement, of_bench.bench_origin
     makers = [make for make in of_bench.MAKERS if make not in others]
-    tables = [of_bench.RECIPE, of_bench.NUCLEI, of_bench.LABELS, *of_bench.TERMS.values(), of_bench.CODE]
+    tables = [
+        of_bench.RECIPE,
+        of_bench.NUCLEI,
+        of_bench.LABELS,
+        *of_bench.TERMS.values(),
+        of_bench.CODE,
+        of_bench.DRAWN,
+    ]
     tables += [*of_bench.PEERS.values(), *of_bench.BUDGET.values()]
     words = {row: said for rows in tables for row, said in rows.items()}
     shown = "\n".join(make(tmp_path) for make in makers)
