@@ -28,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except (MemoryError, torch.OutOfMemoryError) as error:
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise  # of the processor's memory PyTorch says no more than that
         print(f"error: out of memory ({error}); take a smaller batch, size or tile", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """The SPOCO loss: the six terms of :mod:`spoco_lite.losses`, weighted and added up."""
 
 import math
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -83,13 +84,12 @@ class SpocoLoss:
         max_objects: int | None = None,
     ):
         check_choices(reduction=reduction, anchor=anchor)
-        GaussianKernel(delta_var, kernel_threshold)  # complains of values that make no kernel
-        lengths = {"delta_dist": delta_dist, "coverage": coverage, "max_anchors": max_anchors}
+        lengths = {"delta_var": delta_var, "delta_dist": delta_dist, "coverage": coverage, "max_anchors": max_anchors}
         if max_objects is not None:
             lengths["max_objects"] = max_objects
         for name, value in lengths.items():
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name}: found {value}; give a finite number above 0")
+            if not (isinstance(value, Real) and 0 < value < math.inf):
+                raise ValueError(f"{name}: found {value!r}; give a finite number above 0")
         self.max_objects = max_objects
         self.weights = {
             "pull": pull,
@@ -101,8 +101,9 @@ class SpocoLoss:
             "foreground": foreground,
         }
         for name, weight in self.weights.items():
-            if not 0 <= weight < math.inf:
-                raise ValueError(f"{name}: found {weight}; a weight is finite, and 0 or more")
+            if not (isinstance(weight, Real) and 0 <= weight < math.inf):
+                raise ValueError(f"{name}: found {weight!r}; a weight is finite, and 0 or more")
+        GaussianKernel(delta_var, kernel_threshold)  # complains of a threshold that makes no kernel
         masks = {"delta_var": delta_var, "kernel_threshold": kernel_threshold}
         self.options: dict[str, dict] = {
             "pull": {"delta_var": delta_var},

@@ -60,6 +60,7 @@ INNER = {
     "sums.points": None,  # what clusterers are made of
     "training.config": {"option"},
     "training.batches": {"Batch", "check_sample", "renumbered", "seed_of"},
+    "training.material": {"Material"},
     "training.sweep": {"kept_score", "minutes"},
     "data.writing": None,
     "data.label_files": None,

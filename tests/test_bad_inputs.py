@@ -167,6 +167,9 @@ CALLS = {
     "a fraction of 0": (lambda: plan_annotation([SAMPLE], fraction=0), "fraction", "above 0"),
     "a fraction of NaN": (lambda: plan_annotation([SAMPLE], fraction=math.nan), "fraction", "nan"),
     "a fraction of text": (lambda: plan_annotation([SAMPLE], fraction="all"), "fraction", "all"),
+    "a size where there is no option of that name": (lambda: Config(data_options={"size": 64}), "data_options", "size"),
+    "a split as an option": (lambda: data.load("rosettes", "train", split="val"), "rosettes", "'split'"),
+    "a name as an option": (lambda: data.load("rosettes", "train", name="x"), "rosettes", "'name'"),
     "neither fraction nor number": (lambda: plan_annotation([SAMPLE]), "one of the two"),
     "fraction and number": (lambda: plan_annotation([SAMPLE], fraction=0.5, number=3), "one of the two"),
     "a number of 1.5": (lambda: plan_annotation([SAMPLE], number=1.5), "number", "whole number"),
@@ -213,12 +216,12 @@ CALLS = {
     **{
         f"a weight {value} of {name}": (lambda n=name, v=value: SpocoLoss(**{n: v}), name, str(value))
         for name in ("pull", "push", "regularizer", "instance", "unlabeled_push", "consistency", "foreground")
-        for value in (-1, math.nan)
+        for value in (-1, math.nan, "x", [1])
     },
     **{
         f"{name} of {value}": (lambda n=name, v=value: SpocoLoss(**{n: v}), name, str(value))
         for name in ("delta_dist", "coverage", "max_anchors", "max_objects", "delta_var")
-        for value in (0, -1)
+        for value in (0, -1, "x")
     },
     # decoding
     "segment of an array": (lambda: segment(EMB[0].numpy()), "embedding", "ndarray", "from_numpy"),
@@ -502,6 +505,9 @@ COMMANDS = [
     (f"train OUT {TINY} --loss-option anchors=pixel", "loss_options: found anchors"),
     (f"train OUT {TINY} --loss-option anchor=corner", "anchor: found 'corner'"),
     (f"train OUT {TINY} --loss-option pull=-1", "pull: found -1"),
+    (f"train OUT {TINY} --loss-option pull=strong", "pull: found 'strong'"),
+    (f"train OUT {TINY} --data-option size=64", "data_options: found 'size'"),
+    (f"train OUT {TINY} --size 10000000", "out of memory", "smaller batch, size or tile"),
     (f"train OUT {TINY} --decoder min_sise=20", "'min_sise'"),
     (f"train OUT {TINY} --decoder consistent=maybe", "consistent='maybe'"),
     (f"train OUT {TINY} --decoder iou_threshold=NaN", "iou_threshold=nan"),

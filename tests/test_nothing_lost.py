@@ -44,9 +44,9 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("left", ["run.json", "weights.safetensors"])
+@pytest.mark.parametrize("left", ["run.json", "weights.safetensors", "annotation.json", "log.csv"])
 def test_a_run_without_its_checkpoint_is_not_replaced(finished, left):
-    for name in {"checkpoint.pt", "run.json", "weights.safetensors"} - {left}:
+    for name in {path.name for path in finished.iterdir()} - {left}:
         (finished / name).unlink()
     before = files(finished)
     with pytest.raises(ValueError, match=f"holds {left} of a run without its checkpoint.*give another folder"):

@@ -136,6 +136,32 @@ def test_a_label_map_that_was_corrected_by_hand_is_not_replaced(run, images, tmp
     assert (out / "a.tif").read_bytes() == mine and "1 of 2 images are done" in said.out
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "scores.csv"])
+def test_a_picture_or_a_table_of_others_is_not_replaced(run, images, tmp_path, capsys, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    assert predict(run, images, out, *(["--labels", images] if name == "scores.csv" else [])) == 1
+    assert f"{name}: not written by this command" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [name] and (out / name).read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_what_is_no_file_does_not_keep_the_others(run, images, tmp_path, capsys):
+    """A pipe would be waited for, a link to itself be looked up, for ever."""
+    os.mkfifo(images / "pipe.png")
+    (images / "circle.png").symlink_to("circle.png")
+    (images / "nowhere.png").symlink_to("gone.png")
+    assert predict(run, images, tmp_path / "out") == 1
+    said = capsys.readouterr()
+    assert "2 of 5 images are done" in said.out and "pipe.png: a pipe" in said.err
+    assert all(f"{name}.png: no such file" in said.err or f"{name}.png'" in said.err for name in ("circle", "nowhere"))
+    (tmp_path / "masks").mkdir()
+    os.mkfifo(tmp_path / "masks" / "a.png")
+    assert predict(run, images / "a.png", tmp_path / "masked", "--mask", tmp_path / "masks") == 1
+    assert "a.png: a pipe" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("where", ["picture", "table"])
 def test_what_is_written_is_whole_or_not_there(run, images, tmp_path, monkeypatch, where):
     out, extra = tmp_path / "out", []

@@ -166,6 +166,13 @@ def test_missing_weights_are_named(folder):
         runs.load_model(folder)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_weights_that_may_not_be_read_are_there(folder):
+    (folder / "weights.safetensors").chmod(0)
+    with pytest.raises(PermissionError, match=r"weights\.safetensors"):
+        runs.load_model(folder)
+
+
 @pytest.mark.parametrize("keep", [0, 5, 0.5])
 def test_truncated_weights_are_named(folder, keep):
     path = folder / "weights.safetensors"

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -82,7 +83,8 @@ def run(parsed: argparse.Namespace) -> int:
 def _predict(parsed: argparse.Namespace) -> int:
     images, output = files_of(parsed.input), parsed.output
     labels, masks = (by_image(files_of(f), images) if f else {} for f in (parsed.labels, parsed.mask))
-    if output.resolve() in {p.resolve().parent for files in (images, labels, masks) for p in files.values()}:
+    read = (path for files in (images, labels, masks) for path in files.values())
+    if os.path.realpath(output) in {os.path.dirname(os.path.realpath(path)) for path in read}:
         raise ValueError(f"{output}: holds images, labels or masks to be read; give another folder for the output")
     record, pair = load_run(parsed.run), load_model(parsed.run)
     pair.to(device_of(parsed.device))
@@ -94,6 +96,12 @@ def _predict(parsed: argparse.Namespace) -> int:
         raise ValueError(
             f"--tile: {parsed.run} brings images to {size}; only runs with crop and without zoom take tiles"
         )
+    if not (output / "predict.json").is_file():
+        for other in [*(output / f"{name}.jpg" for name in images), *([output / "scores.csv"] if labels else [])]:
+            if other.exists():
+                raise ValueError(
+                    f"{other}: not written by this command; move it away, or give another folder for output"
+                )
     output.mkdir(parents=True, exist_ok=True)
     weights = hashlib.sha256((run_folder(parsed.run) / WEIGHTS).read_bytes()).hexdigest()
     settings = {"weights": weights, "decoder": decoder, "mask": bool(parsed.mask), "tile": parsed.tile}

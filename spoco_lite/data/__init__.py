@@ -17,7 +17,7 @@ DATASETS = {
 }
 
 
-def load(name: str, split: str, *, size: Size | None = None, **options) -> Samples:
+def load(name: str, split: str, /, *, size: Size | None = None, **options) -> Samples:
     """All samples of one split of a data set, densely annotated; each is read when it is asked for.
 
     Parameters

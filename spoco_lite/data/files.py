@@ -1,10 +1,6 @@
 """Image files as arrays: reading them (zarr only where it is installed), images to float32, label maps to int64."""
 
-import math
-import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -12,7 +8,17 @@ import numpy as np
 import tifffile
 from tifffile import PHOTOMETRIC
 
-from .formats import Refused, channels_first, check_stored, check_tiff, read_picture, shown, strict_tifffile
+from .formats import (
+    channels_first,
+    check_tiff,
+    named,
+    open_hdf5,
+    open_zarr,
+    read_picture,
+    refuse_objects,
+    shown,
+    strict_tifffile,
+)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".h5", ".hdf5", ".npy", ".zarr")
 """The file name endings that can be read, in lower or upper case."""
@@ -58,14 +64,14 @@ def read_array(path: str | Path | zipfile.Path, *, key: str | None = None, ndim:
     """
     path = _checked(path)
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-        with _names(path):
+        with named(path):
             return read_picture(path, ndim)
     if path.suffix.lower() in (".tif", ".tiff"):
-        with _names(path), strict_tifffile(), tifffile.TiffFile(path) as file:
+        with named(path), strict_tifffile(), tifffile.TiffFile(path) as file:
             check_tiff(file, path, ndim)
             return channels_first(shown(file.series[0].asarray(), file, ndim), file)
     array = open_array(path, key=key, ndim=ndim)
-    with _names(path):
+    with named(path):
         return np.array(array[()])
 
 
@@ -79,28 +85,15 @@ def open_array(path: str | Path, *, key: str | None = None, ndim: int | None = N
     path = _checked(path)
     kind = path.suffix.lower()
     if kind == ".npy":
-        with _names(path):
-            if _holds_objects(path):
-                raise Refused(
-                    f"{path}: holds Python objects, as the _seg.npy files of Cellpose do; if you trust the file, save "
-                    "the array in it: np.load(path, allow_pickle=True).item()['masks']"
-                )
+        with named(path):
+            refuse_objects(path)
             return np.load(path, mmap_mode="r")
     if kind in (".h5", ".hdf5"):
-        with _names(path):
-            file, found = h5py.File(path, "r"), []
-            file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-        dataset = file[_only(found, key, path)]
-        if dataset.chunks:
-            places = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks))
-            check_stored(dataset.id.get_num_chunks(), places, dataset, path)
-        elif dataset.size:
-            check_stored(int(dataset.id.get_storage_size() > 0 or dataset.external is not None), 1, dataset, path)
-        return dataset
+        return open_hdf5(path, key)
     if kind == ".zarr":
-        return _open_zarr(path, key)
+        return open_zarr(path, key)
     if kind in (".tif", ".tiff"):
-        with _names(path), strict_tifffile(), tifffile.TiffFile(path) as file:
+        with named(path), strict_tifffile(), tifffile.TiffFile(path) as file:
             check_tiff(file, path, ndim)
             as_it_is = ndim is None or file.pages.first.photometric not in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE)
             if file.series[0].dataoffset is not None and not file.pages.first.is_tiled and as_it_is:
@@ -276,52 +269,3 @@ def _checked(path: str | Path | zipfile.Path) -> Path | zipfile.Path:
     if not (path.is_file() or path.suffix.lower() == ".zarr"):
         raise ValueError(f"{path}: not a file; give one, not a folder, a pipe or a device")
     return path
-
-
-@contextmanager
-def _names(path: Path | zipfile.Path) -> Iterator[None]:
-    """Whatever a damaged file makes a reader raise becomes a ValueError that names the file."""
-    try:
-        yield
-    except Refused:
-        raise
-    except Exception as error:
-        if "imagecodecs" in str(error):
-            raise ValueError(f"{path}: its compression needs one more package: pip install imagecodecs") from error
-        reason = f"cannot be read ({type(error).__name__}: {error})"
-        raise ValueError(f"{path}: {reason}; is it complete? Copy or unpack it again") from error
-
-
-def _holds_objects(path: Path) -> bool:
-    with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return read(file)[2].hasobject
-
-
-def _open_zarr(path: Path, key: str | None):
-    try:
-        import zarr
-    except ImportError as error:
-        raise ValueError(f"{path}: reading zarr needs one more package: pip install 'zarr>=3'") from error
-    with _names(path):
-        store = zarr.open(str(path), mode="r")
-        found = []
-        if not isinstance(store, zarr.Array):
-            found = [name for name, item in store.members(max_depth=None) if isinstance(item, zarr.Array)]
-    array = store if isinstance(store, zarr.Array) else store[_only(found, key, path)]
-    missing = array.nchunks - array.nchunks_initialized  # zarr leaves out chunks of nothing but the fill value
-    if missing:
-        text = f"{path}: {missing} of {array.nchunks} chunks are not stored and read as {array.fill_value}"
-        warnings.warn(f"{text}; if that is not meant, copy or write it again", stacklevel=3)
-    return array
-
-
-def _only(found: list[str], key: str | None, path: Path) -> str:
-    """The data set that is asked for, or the only one."""
-    if key is None and len(found) == 1:
-        return found[0]
-    if key is not None and key.strip("/") in found:
-        return key.strip("/")
-    wanted = "no key was given" if key is None else f"no data set {key!r}"
-    raise ValueError(f"{path}: {wanted}; give as key one of those inside: {', '.join(found) or 'none'}")

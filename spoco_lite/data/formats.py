@@ -1,12 +1,14 @@
-"""What formats say of themselves besides numbers: axes, colours, frames, chunks. It is held to, or refused."""
+"""What the formats of files say besides numbers: axes, colours, frames, chunks, keys. It is held to, or refused."""
 
 import logging
+import math
 import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import numpy as np
 import tifffile
 from PIL import Image, ImageOps
@@ -21,6 +23,20 @@ class Refused(ValueError):
 
 class OtherAxes(Refused):
     """An image has more or fewer axes than it should."""
+
+
+@contextmanager
+def named(path: Path | zipfile.Path) -> Iterator[None]:
+    """Whatever a damaged file makes a reader raise becomes a ValueError that names the file."""
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception as error:
+        if "imagecodecs" in str(error):
+            raise ValueError(f"{path}: its compression needs one more package: pip install imagecodecs") from error
+        reason = f"cannot be read ({type(error).__name__}: {error})"
+        raise ValueError(f"{path}: {reason}; is it complete? Copy or unpack it again") from error
 
 
 @contextmanager
@@ -98,3 +114,56 @@ def read_picture(path: Path | zipfile.Path, ndim: int | None) -> np.ndarray:
         if image.mode in ("CMYK", "YCCK", "YCbCr", "LAB", "PA") or (image.mode == "P" and ndim):
             image = image.convert("RGB")
         return np.array(ImageOps.exif_transpose(image))
+
+
+def refuse_objects(path: Path) -> None:
+    """To load the Python objects of an npy file would run whatever code its writer put there."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        if read(file)[2].hasobject:
+            raise Refused(
+                f"{path}: holds Python objects, as the _seg.npy files of Cellpose do; if you trust the file, save "
+                "the array in it: np.load(path, allow_pickle=True).item()['masks']"
+            )
+
+
+def open_hdf5(path: Path, key: str | None) -> h5py.Dataset:
+    with named(path):
+        file, found = h5py.File(path, "r"), []
+        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+    dataset = file[_only(found, key, path)]
+    if dataset.chunks:
+        places = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks))
+        check_stored(dataset.id.get_num_chunks(), places, dataset, path)
+    elif dataset.size:
+        check_stored(int(dataset.id.get_storage_size() > 0 or dataset.external is not None), 1, dataset, path)
+    return dataset
+
+
+def open_zarr(path: Path, key: str | None):
+    try:
+        import zarr
+    except ImportError as error:
+        raise ValueError(f"{path}: reading zarr needs one more package: pip install 'zarr>=3'") from error
+    with named(path):
+        store = zarr.open(str(path), mode="r")
+        found = []
+        if not isinstance(store, zarr.Array):
+            found = [name for name, item in store.members(max_depth=None) if isinstance(item, zarr.Array)]
+    array = store if isinstance(store, zarr.Array) else store[_only(found, key, path)]
+    missing = array.nchunks - array.nchunks_initialized  # zarr leaves out chunks of nothing but the fill value
+    if missing:
+        text = f"{path}: {missing} of {array.nchunks} chunks are not stored and read as {array.fill_value}"
+        warnings.warn(f"{text}; if that is not meant, copy or write it again", stacklevel=4)
+    return array
+
+
+def _only(found: list[str], key: str | None, path: Path) -> str:
+    """The data set that is asked for, or the only one."""
+    if key is None and len(found) == 1:
+        return found[0]
+    if key is not None and key.strip("/") in found:
+        return key.strip("/")
+    wanted = "no key was given" if key is None else f"no data set {key!r}"
+    raise ValueError(f"{path}: {wanted}; give as key one of those inside: {', '.join(found) or 'none'}")

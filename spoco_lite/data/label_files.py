@@ -67,6 +67,8 @@ def checksum(path: str | Path) -> str:
     ('ba7816bf', 'df312bf8')
     """
     path, digest = Path(path), hashlib.sha256()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path}: a pipe or a device; give a file")  # to read it could take for ever
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     for file in files:
         if file != path:

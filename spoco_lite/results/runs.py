@@ -203,6 +203,8 @@ def load_model(name: str | Path) -> MomentumPair:
             f"{path}: missing; finish the training, or restore the file. Of the recorded runs only "
             f"{', '.join(with_weights())} keep their weights; the page of results says how to train the others"
         )
+    with path.open("rb"):  # safetensors says "no such file" of one that may not be read
+        pass
     try:
         tensors = load_file(path)
     except SafetensorError as error:

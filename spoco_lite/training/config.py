@@ -166,6 +166,8 @@ class Config:
         if self.scale is not None and not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale: found {self.scale}; give the least and the most, both above 0")
         self.plain()  # complains of what no record can hold
+        if "size" in self.data_options:
+            raise ValueError("data_options: found 'size'; the fields size and zoom say how large images become")
         sizes = (self.size, self.size) if isinstance(self.size, int) else self.size
         if len(sizes) not in (2, 3) or min(sizes) < 1:
             raise ValueError(f"size: found {self.size}; give one number, or pixels along each of 2 or 3 axes")

@@ -5,27 +5,24 @@ follows from the seed and from t: a resumed run draws what an uninterrupted one 
 """
 
 import contextlib
-import hashlib
 import math
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .. import data
-from ..data import Sample
 from ..data.writing import alone, write_json
 from ..objective import LossTerms
 from ..prediction.decoders import check_decoder, decoder_of
 from ..results.runs import LOCK, WEIGHTS, load_run, peak_memory_mb, prediction_size, provenance, save_weights
 from . import processes
-from .batches import Batch, Batches, check_sample
+from .batches import Batch, Batches
 from .checkpoint import read_checkpoint, write_checkpoint, write_table
 from .config import Config
 from .interrupts import Interrupts
 from .learner import Learner
+from .material import gather
 from .validation import validate
 
 CHECKPOINT_SECONDS = 60  # a checkpoint after each validation, and when the last one is this old
@@ -55,29 +52,9 @@ class Training(Learner):
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{folder}: a file; give a folder for the run")
         check_decoder(decoder_of(config.plain(), masked=False), ndim=config.ndim)
-        # Images that are brought to a size keep some more, so that crops of 70% of the area keep their detail.
-        size = config.zoom if config.crop else round(config.size * 1.25)
-        split = list(data.load(config.dataset, "train", size=size, **config.data_options))
-        for sample in split:
-            check_sample(sample, config)
-        dense = split[: len(split) - config.held_out]
-        if not dense:
-            raise ValueError(f"held_out: {config.held_out} of {len(split)} training images leave none to train on")
-        self.held_out = list(data.load(config.dataset, "train", **config.data_options)[len(dense) :])
-        self.plan = data.plan_annotation(
-            dense,
-            config.annotate,
-            fraction=config.fraction if config.number is None else None,
-            number=config.number,
-            seed=config.seed,
-            background=config.background,
-        )
-        self.description = _describe(config, self.plan, dense, split)
-        samples = [self.plan.apply(s) for s in dense]
-        if not config.consistency:  # the only term that learns from an image without any annotation
-            samples = [s for s in samples if (s.labels >= 0).any()]
-
-        self.batches = Batches(samples, config, device)
+        material = gather(config)
+        self.held_out, self.plan, self.description = material.held_out, material.plan, material.description
+        self.batches = Batches(material.samples, config, device)
         # A crop shows few of a volume's objects. Counting them is free on a CPU; a GPU would have to wait.
         counted = config.crop and device.type == "cpu"
         super().__init__(
@@ -115,10 +92,10 @@ class Training(Learner):
             return before
         self._saved = time.perf_counter()
         self._start = self._saved - self.seconds
-        if self.rank == 0:
-            self.plan.write(self.folder / "annotation.json")
         if self.step == 0:
             self.save()  # there is always one to go back to
+        if self.rank == 0:
+            self.plan.write(self.folder / "annotation.json")
         bar = tqdm(
             total=config.steps,
             initial=self.step,
@@ -245,8 +222,8 @@ class Training(Learner):
         """Load the checkpoint if there is one. A run can be made longer or shorter; the record says so."""
         there = self.restore()
         if there is None:
-            for name in ("run.json", WEIGHTS):
-                if (self.folder / name).is_file():
+            for name in ("run.json", WEIGHTS, "annotation.json", "log.csv"):
+                if (self.folder / name).exists():
                     raise ValueError(
                         f"{self.folder}: holds {name} of a run without its checkpoint, so that it cannot go on, and "
                         "training anew would replace it; give another folder, or move the files away"
@@ -319,20 +296,3 @@ def train(
 
 def _short(entry: dict) -> dict:
     return {name: f"{entry[name]:.2f}" for name in ("total", "pull", "push", "instance", "consistency", "within")}
-
-
-def _describe(config: Config, plan: data.Plan, dense: list[Sample], split: list[Sample]) -> dict:
-    """What the run was trained on, and what it cost to annotate."""
-    cost = plan.cost(dense)
-    names = "\n".join(s.name for s in split) + "\n"
-    return {
-        "dataset": config.dataset,
-        "split": "train",
-        "images": cost.images,
-        "annotated_images": cost.annotated_images,
-        "objects": cost.objects,
-        "annotated_objects": cost.annotated_objects,
-        "annotated_pixels": round(cost.annotated_pixels / cost.pixels, 4),
-        "held_out_objects": sum(len(np.unique(s.labels[s.labels > 0])) for s in split[len(dense) :]),
-        "checksum": hashlib.sha256(names.encode()).hexdigest(),
-    }
