@@ -4,10 +4,12 @@ Every answer is a ValueError or FileNotFoundError (of a command one line after `
 argparse), and says the words of its row: the argument or file, what was found, or what to do.
 """
 
+import importlib.util
 import json
 import math
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -373,6 +375,9 @@ FILES = [
     ("a.tif", lambda path: tifffile.imwrite(path, RGB, photometric="cielab"), "CIELAB", "RGB or grey"),
     ("a.zarr", Path.mkdir, "cannot be read"),
 ]
+if importlib.util.find_spec("imagecodecs") is None:
+    for kind in ("tiff_lzw", "jpeg"):
+        FILES.append(("a.tif", partial(Image.fromarray(RGB).save, compression=kind), "pip install imagecodecs"))
 
 
 @pytest.mark.parametrize(("name", "write", "words"), [(n, w, words) for n, w, *words in FILES])

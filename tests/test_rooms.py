@@ -54,6 +54,11 @@ def test_nothing_imports_from_above(file):
     assert above == set(), f"{file} belongs to {FLOORS[own]}"
 
 
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_is_read_in_one_sitting(file):
+    assert len((HOUSE / file).read_text(encoding="utf-8").splitlines()) <= 300
+
+
 def test_names_are_loaded_when_asked_for():
     """The package itself costs nothing, and shows what a user imports."""
     code = "import sys, spoco_lite; assert 'torch' not in sys.modules; print(*dir(spoco_lite))"

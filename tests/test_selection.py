@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from spoco_lite import selection
 from spoco_lite.selection import GaussianKernel, draw_anchors, draw_object_pixels, soft_masks
 from spoco_lite.sums.regions import lift, lifted_distances
 
@@ -207,3 +208,11 @@ def test_object_pixels_are_drawn_from_their_region_uniformly():
         expected = 4000 / len(places)
         assert counts[places].float().sub(expected).abs().max() < 5 * expected**0.5
     assert ((pixels >= 0) & (pixels < 8)).all()
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("mps", torch.float32), ("cpu", torch.float64)])
+def test_apple_gpus_which_have_no_float64_are_asked_for_none(monkeypatch, device, dtype):
+    asked = {}
+    monkeypatch.setattr(torch, "rand", lambda *shape, **options: asked.update(options))
+    selection._uniform((2, 3), torch.device(device), None)
+    assert asked["dtype"] == dtype
