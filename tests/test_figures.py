@@ -13,16 +13,19 @@ from browser import DARK, DESKTOP, PHONE, browser, opened  # noqa: F401
 
 from spoco_lite import losses
 from spoco_lite.clustering import WHOLE_IMAGE, consistency_clustering, mean_shift, segment
+from spoco_lite.data.sets.cells3d import make_cells
 from spoco_lite.metrics import symmetric_best_dice
 from spoco_lite.selection import GaussianKernel, soft_masks
-from spoco_lite.show.figures import accept_or_reject, click_a_leaf, climb, push_it_around, recorded_scene
+from spoco_lite.show.figures import accept_or_reject, click_a_leaf, climb, push_it_around, recorded_scene, slices
 from spoco_lite.show.figures.click import ERROR
 from spoco_lite.show.figures.html import MAX_BYTES, scripts
 from spoco_lite.show.figures.packing import pack, pack_embedding, unpack
 
 DELTA_VAR, DELTA_DIST, THRESHOLD = 0.5, 2.0, 0.5
 SCRIPT_BYTES = 60_000
-FIGURES = ("click", "push", "climb", "accept")
+FIGURES = ("click", "push", "climb", "accept", "slices")
+
+CELLS = make_cells(0)
 
 
 def toy():
@@ -49,6 +52,9 @@ def plant():
 def made(plant):
     scene, f, g, candidates = plant
     return {
+        "slices": slices(
+            CELLS.image, CELLS.labels, np.indices(CELLS.labels.shape) / 10.0, spacing=1.75, caption="A volume."
+        ),
         "climb": climb(g, scene.image, scene.truth, scene.truth > 0, caption="Seeds."),
         "accept": accept_or_reject(candidates, g, scene.image, scene.truth, caption="Candidates."),
         "click": click_a_leaf([recorded_scene("plant"), recorded_scene("nuclei")], caption="A plant."),
@@ -428,6 +434,34 @@ def test_accept_by_hand(browser, page_of):  # noqa: F811
         page.wait_for_function("/accepted at 0.00/.test(document.querySelector('.spoco-say').innerText)")
 
 
+# --- slices
+
+
+@pytest.mark.browser
+def test_slices_by_hand(browser, page_of):  # noqa: F811
+    with opened(browser, page_of("slices")) as page:
+        group = alive(page).get_by_role("group", name="Slices of a volume")
+        group.focus()
+        for key, expected in (
+            ("Home", 0),
+            ("ArrowUp", 1),
+            ("ArrowDown", 0),
+            ("PageUp", 5),
+            ("End", len(CELLS.labels) - 1),
+        ):
+            page.keyboard.press(key)
+            assert ask(page, "figure.state.slice") == expected
+        for z in (0, 7, len(CELLS.labels) // 2):
+            ask(page, "figure.go(argument)", z)
+            assert ask(page, "figure.objects()") == len(np.unique(CELLS.labels[z][CELLS.labels[z] > 0]))
+        page.get_by_role("slider", name="slice").focus()
+        page.keyboard.press("ArrowRight")
+        assert ask(page, "figure.state.slice") == len(CELLS.labels) // 2 + 1
+        page.wait_for_function(
+            "/Slice [0-9]+ of [0-9]+, [0-9.]+ .m deep/.test(document.querySelector('.spoco-say').innerText)"
+        )
+
+
 # --- thirty frames a second
 
 
@@ -435,6 +469,7 @@ FRAMES = {
     "click": "figure.state.pixel = (figure.state.pixel + 67) % 4096",
     "push": "figure.descend()",
     "climb": "figure.state.still ? figure.reset() : figure.advance()",
+    "slices": "figure.go((figure.state.slice + 1) % 20)",
     "accept": "figure.state.candidate = 1 + (figure.state.candidate % figure.medians.length)",
 }
 

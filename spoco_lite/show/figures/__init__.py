@@ -8,5 +8,6 @@ from .accept import accept_or_reject
 from .click import Scene, click_a_leaf, recorded_scene
 from .climb import climb
 from .push import push_it_around
+from .slices import slices
 
-__all__ = ["Scene", "accept_or_reject", "click_a_leaf", "climb", "push_it_around", "recorded_scene"]
+__all__ = ["Scene", "accept_or_reject", "click_a_leaf", "climb", "push_it_around", "recorded_scene", "slices"]

@@ -1,0 +1,67 @@
+/* Slices: a volume, slice by slice: image, objects, embeddings. Each lies in one tall picture, slice below slice. */
+spoco.figures.slices = async (data, stage) => {
+  "use strict";
+  const S = spoco;
+  const labels = await S.unpack(data.labels), [depth, rows, columns] = labels.shape;
+  const tall = await Promise.all(data.pictures.map(([, url]) => S.image(url)));
+  const state = { slice: depth >> 1, hover: null };
+  const names = [...data.pictures.map(([name]) => name), data.title];
+  const canvases = names.map(() => S.make("canvas", { role: "img" }));
+  const words = S.say();
+  const slice = S.slider("slice", { min: 0, max: depth - 1, step: 1, value: state.slice, digits: 0, unit: ` of ${depth - 1}` },
+    (z) => { state.slice = z; self.later(); });
+  const outline = S.toggle("objects over the image", false, () => self.later());
+  stage.append(S.panels(...canvases.map((canvas, i) => S.panel(names[i], canvas))), S.controls(slice, outline), words.element);
+  stage.tabIndex = 0;
+  stage.setAttribute("role", "group");
+  stage.setAttribute("aria-label", "Slices of a volume. Arrow keys go up and down, Home and End to the first and the last.");
+  stage.addEventListener("keydown", (event) => {
+    if (event.target !== stage) return;
+    const z = state.slice;
+    const to = { ArrowUp: z + 1, ArrowRight: z + 1, ArrowDown: z - 1, ArrowLeft: z - 1, PageUp: z + 5, PageDown: z - 5, Home: 0, End: depth - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    go(to);
+  });
+  for (const canvas of canvases) { // a swipe or a drag up and down turns the slices
+    let from = null;
+    canvas.style.touchAction = "pan-y";
+    canvas.addEventListener("pointerdown", (event) => { from = [event.clientX, state.slice]; canvas.setPointerCapture(event.pointerId); });
+    canvas.addEventListener("pointermove", (event) => { if (from) go(from[1] + Math.round((event.clientX - from[0]) / 8)); });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { from = null; });
+  }
+  function go(z) {
+    state.slice = Math.min(depth - 1, Math.max(0, z));
+    slice.value = state.slice;
+    self.later();
+  }
+
+  const self = {
+    state, slice, go,
+    objects: () => [...new Set(labels.subarray(state.slice * rows * columns, (state.slice + 1) * rows * columns))].filter((k) => k > 0).length,
+    draw() {
+      const z = state.slice, start = z * rows * columns;
+      const veil = (solid) => {
+        const pixels = new Uint8ClampedArray(4 * rows * columns);
+        for (let i = 0; i < rows * columns; i++) {
+          const k = labels[start + i];
+          if (k > 0) pixels.set([...S.rgb(S.colourOf(data.palette, k)), solid ? 255 : 120], 4 * i);
+          else if (solid) pixels.set([33, 36, 43, 255], 4 * i);
+        }
+        return pixels;
+      };
+      canvases.forEach((canvas, i) => {
+        const context = S.fresh(canvas, data.aspect);
+        if (i < tall.length) {
+          context.imageSmoothingEnabled = true;
+          context.drawImage(tall[i], 0, z * rows, columns, rows, 0, 0, context.wide, context.high);
+          if (!i && outline.value) S.paint(context, veil(false), columns, rows);
+        } else S.paint(context, veil(true), columns, rows);
+        canvas.setAttribute("aria-label", `${names[i]}, slice ${z} of ${depth - 1}`);
+      });
+      const count = self.objects();
+      words.tell(`Slice ${z} of ${depth - 1}${data.spacing ? `, ${(z * data.spacing).toFixed(1)} µm deep` : ""}: ${count} ${count === 1 ? "object" : "objects"}.`);
+    },
+  };
+  return self;
+};
