@@ -31,16 +31,20 @@ INNER = {
     "data.fetch.sources": None,  # what fetching is made of
     "data.sets.scenery": None,  # what synthetic plants are drawn with
     "data.strokes": None,  # what annotation plans draw with
+    "commands.import_labels": None,
+    "data.outlines": None,  # what `data import` reads
     "data.names": None,  # how label maps find their images
     "data.survey": None,  # what `data check` looks at, and what it advises
     "data.traps": None,
     "training.advice": None,
+    "training.pictures": None,  # what a run draws of itself
+    "show.progress": None,
     "data.sets.bbbc038": {"read_nuclei"},  # one sample of read()
     "data.sets.bbbc050": {"read_embryo"},
     "data.sets.cvppp": {"read_plant"},
     "data.sets.ovules": {"read_crop"},
     "data.sets.vnc": {"read_slab"},
-    "data.folder": {"pairs_of", "empty_lists"},
+    "data.folder": {"splits_of", "pairs_of", "empty_lists"},
     "data.fetch": {"target", "source", "advice", "changed", "unpack"},
     "augment": {
         "draw_windows",

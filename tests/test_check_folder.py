@@ -70,7 +70,7 @@ def test_the_proposal_fits_the_objects(cells, factor):
     found = survey(cells)
     config = propose(found)
     seen = np.median(found.extents(), 0).mean() * (config.zoom or (1, 1))[0]
-    assert 16 <= seen <= 40 and abs(seen / config.unit[0] - 4) < 0.5
+    assert 12 <= seen <= 40 and abs(seen / config.unit[0] - 4) < 0.5
     assert config.foreground and config.loss_stride == 2 and config.data_options["stretch"] is True
 
 
@@ -162,7 +162,7 @@ def test_the_command_that_it_proposes_trains_and_predicts(cells, tmp_path, capsy
     command = shlex.split(out[out.index("python -m") :].partition("\n\n")[0].replace("\\\n", " "))
     assert main([*command[3:], "--steps", "2", "--widths", "4", "8", "--size", "64", "64"]) == 0
     config = load_run("runs/cells")["config"]
-    assert config["data_options"]["stretch"] is True and config["foreground"] == 1
+    assert config["data_options"]["stretch"] is True and config["foreground"] == 10
     assert main(["predict", "runs/cells", str(cells / "images"), "segmented"]) == 0
 
 

@@ -191,7 +191,6 @@ def test_volumes_of_every_kind_through_tiles(tmp_path, monkeypatch, capsys):
         (["RUN", "nowhere", "OUT"], ["nowhere", "no such file or folder"]),
         (["no-run", "IMAGES", "OUT"], ["no-run", "run.json"]),
         (["RUN", "IMAGES", "IMAGES"], ["another folder for the output"]),
-        (["RUN", "IMAGES", "OUT", "--decoder", "tuned"], ["--decoder tuned", "evaluate"]),
         (["RUN", "IMAGES", "OUT", "--tile", "32"], ["--tile", "only runs with crop"]),
     ],
 )

@@ -15,6 +15,7 @@ from ..data.fetch import advice, changed, fetch, source, target, where
 from ..data.fetch.sources import SOURCES
 from ..data.paths import shipped
 from .check_folder import check_folder
+from .import_labels import import_labels
 from .train import key_and_value
 
 
@@ -24,6 +25,15 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         dest="verb", required=True
     )
     verbs.add_parser("list", help="all data sets, how to get each, and where it is on this computer")
+    imported = verbs.add_parser("import", help="label maps from what napari, Fiji, Cellpose, QuPath and others save")
+    imported.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="label maps, ROIs of ImageJ (zip), GeoJSON, COCO, LabelMe, shapes of napari (csv)",
+    )
+    imported.add_argument("folder", type=Path, metavar="FOLDER", help="holds images/, and gets labels/")
     names = f"one of {', '.join(SOURCES)}"
     verbs.add_parser("fetch", help="download an open data set").add_argument("name", help=names)
     check = verbs.add_parser("check", help="read every image; of a folder of your own, propose how to train on it")
@@ -46,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.verb == "list":
             return _list()
+        if arguments.verb == "import":
+            return import_labels(arguments.files, arguments.folder)
         if arguments.verb == "fetch":
             return _fetch(arguments.name)
         if arguments.name not in SOURCES and Path(arguments.name).is_dir():

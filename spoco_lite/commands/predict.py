@@ -21,8 +21,8 @@ from ..data.names import by_image
 from ..data.sample import Size
 from ..data.writing import InUse, alone, new_memmap, same_settings, whole
 from ..metrics import evaluate
-from ..prediction.decoders import WHOLE_IMAGE, WITH_MASK, arguments, decoder_of, split_pieces
-from ..prediction.evaluate import SCORES
+from ..prediction.decoders import arguments, decoder_of, split_pieces
+from ..prediction.evaluate import SCORES, tuned_decoder
 from ..prediction.image import segment_image
 from ..prediction.stream import LazyImage
 from ..prediction.tiles import TILE, segment_tiles
@@ -57,7 +57,7 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         "--decoder",
         choices=("default", "tuned"),
         default="default",
-        help="tuned: the one that `evaluate` found best on training images",
+        help="tuned: the one that is best on the images of the training, chosen now if `evaluate` has not",
     )
     parser.add_argument(
         "--tile",
@@ -88,7 +88,11 @@ def _predict(parsed: argparse.Namespace) -> int:
         raise ValueError(f"{output}: holds images, labels or masks to be read; give another folder for the output")
     record, pair = load_run(parsed.run), load_model(parsed.run)
     pair.to(device_of(parsed.device))
-    decoder = _decoder(record, parsed.decoder, WITH_MASK if parsed.mask else WHOLE_IMAGE)
+    masked = bool(parsed.mask)
+    if parsed.decoder == "tuned":
+        decoder = tuned_decoder(parsed.run, masked=masked)
+    else:
+        decoder = decoder_of(record["config"], masked=masked)
     size = prediction_size(record["config"])
     stretch = bool(record["config"].get("data_options", {}).get("stretch"))
     opened = partial(LazyImage, ndim=pair.f.ndim, key=parsed.key, stretch=stretch)
@@ -237,16 +241,6 @@ def _tabulate(rows: list[dict], path: Path) -> None:
         table.writeheader()
         table.writerows([*rows, {"image": "mean", **mean}])
     print(f"means over {len(rows)} images:", ", ".join(f"{key} {value:.4f}" for key, value in mean.items()))
-
-
-def _decoder(record: dict, which: str, way: str) -> dict:
-    if which == "default":
-        return decoder_of(record["config"], masked=way == WITH_MASK)
-    if way not in record.get("tuning", {}):
-        raise ValueError(
-            f"--decoder tuned: the run's record has none for '{way}'; run `evaluate` on it, or take the default"
-        )
-    return record["tuning"][way]["tried"][0]["decoder"]
 
 
 def _partner(files: dict[str, Path], name: str, folder: Path, what: str) -> Path:

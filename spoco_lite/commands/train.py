@@ -3,9 +3,11 @@
 import argparse
 import dataclasses
 import json
+import shlex
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from ..training import processes
 from ..training.config import Config
@@ -121,6 +123,20 @@ def key_and_value(text: str) -> tuple[str, object]:
 def run(parsed: argparse.Namespace) -> int:
     record = train(config_from(vars(parsed)), parsed.folder, device=parsed.device, compiled=parsed.compiled)
     if processes.first():
-        took, kept = f"{record['steps']} steps in {record['seconds']} s", record["kept"]["step"]
-        print(f"{parsed.folder}: {took}; the weights are those of step {kept}")
+        print("\n".join(_told(record, parsed.folder)))
     return 0
+
+
+def _told(record: dict, folder: str) -> Iterator[str]:
+    """What came of a training, where its pictures are, and what to do next."""
+    took, kept = f"{record['steps']} steps in {record['seconds']} s", record["kept"]
+    yield f"{folder}: {took}; the weights are those of step {kept['step']}"
+    if kept["score"] is not None:
+        sparse = record["config"]["dataset"] == "folder" and record["data"]["annotated_pixels"] < 1
+        measure = "best Dice of the labelled objects, or SBD where all are" if sparse else "SBD"
+        yield f"score of {len(record['held_out'])} images held out ({measure}): {kept['score']:.3f}"
+    there = [name for name in ("curve.png", "held_out.jpg") if (Path(folder) / name).is_file()]
+    yield f"pictures: {', '.join(str(Path(folder) / name) for name in there)}"
+    quoted = shlex.quote(folder)
+    yield f"next: python -m spoco_lite evaluate {quoted}"
+    yield f"      python -m spoco_lite predict {quoted} IMAGES OUTPUT"

@@ -195,6 +195,11 @@ def pairs_of(path: str | Path) -> Iterator[tuple[str | None, str, Path, Path]]:
             yield from ((split, name, *pair) for name, pair in _pairs_of_split(root, split).items())
 
 
+def splits_of(path: str | Path) -> list[str]:
+    """The splits that a folder has, and that list an image."""
+    return list(dict.fromkeys(str(split) for split, *_ in pairs_of(path) if split))
+
+
 def empty_lists(path: str | Path) -> list[Path]:
     """The text files of splits that list no image."""
     return [file for file in _lists(_folder(path)).values() if not file.read_text(encoding="utf-8-sig").strip()]

@@ -1,5 +1,6 @@
 """Scores of a trained run, per image, with and without the foreground mask; the decoder chosen on training images."""
 
+import csv
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,15 +8,16 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from .. import data
 from ..data import Sample, Size
+from ..data.folder import splits_of
 from ..data.paths import shipped
 from ..data.writing import alone, whole, write_json
 from ..metrics import evaluate
 from ..results.runs import LOCK, load_model, load_run, prediction_size, provenance, run_folder
 from ..show.plot import match_colours, panels
+from ..show.progress import progress_of
 from ..unet import MomentumPair
 from .decoders import CANDIDATES, OF_OBJECTS, WHOLE_IMAGE, WITH_MASK, Decoding, decoder_of, way_of
 
@@ -60,11 +62,14 @@ def score_all(
 ) -> list[dict]:
     """As :func:`score` for each ``(decoder, masked)``; an image is read and embedded once."""
     images = [[] for _ in decoders]
-    for sample in tqdm(samples, disable=not progress, desc="scoring", unit="image"):
-        decoding = Decoding(pair, sample, size=size)
-        for (decoder, masked), scored in zip(decoders, images):
-            result = evaluate(sample.labels, decoding.labels(decoder, masked=masked))
-            scored.append({"name": sample.name} | {k: round(getattr(result, name), 4) for k, name in SCORES.items()})
+    with progress_of(total=len(samples), desc="scoring", unit="image", shown=progress) as bar:
+        for sample in samples:
+            decoding = Decoding(pair, sample, size=size)
+            for (decoder, masked), scored in zip(decoders, images):
+                result = evaluate(sample.labels, decoding.labels(decoder, masked=masked))
+                numbers = {k: round(getattr(result, name), 4) for k, name in SCORES.items()}
+                scored.append({"name": sample.name} | numbers)
+            bar.update()
     return [
         {"decoder": decoder, "mean": _mean(scored), "images": scored} for (decoder, _), scored in zip(decoders, images)
     ]
@@ -129,12 +134,14 @@ def centre(sample: Sample, pixels: int) -> Sample:
     )
 
 
-def default_split(dataset: str) -> str:
-    """The split to score: ``"val"``, or ``"test"`` of a data set with too few images for a ``val``.
+def default_split(dataset: str, options: dict | None = None) -> str:
+    """The split to score: ``"val"``, or ``"test"`` of a data set, or a folder of one's own, that has no ``val``.
 
     >>> default_split("cvppp"), default_split("ovules")
     ('val', 'test')
     """
+    if dataset == "folder":
+        return "val" if "val" in splits_of((options or {})["path"]) else "test"
     folder = shipped() / "splits" / dataset
     return "test" if folder.is_dir() and not (folder / "val.txt").is_file() else "val"
 
@@ -162,11 +169,11 @@ def _evaluate(folder: Path, split: str | None, tuning_images: int, progress: boo
     record, pair = load_run(folder), load_model(folder)
     pair = pair.to("cuda" if torch.cuda.is_available() else "cpu")
     dataset, size = record["config"]["dataset"], prediction_size(record["config"])
-    split = split or default_split(dataset)
+    options = record["config"].get("data_options", {})
+    split = split or default_split(dataset, options)
     if split == "train":
         raise ValueError("split: found 'train', which chooses the decoder; give val or test")
-    options = record["config"].get("data_options", {})
-    samples, training = (list(data.load(dataset, part, **options)) for part in (split, "train"))
+    samples = list(data.load(dataset, split, **options))
     unlabelled = float(np.mean([(s.labels < 0).mean() for s in samples]))
     if unlabelled > 0.5:
         warnings.warn(
@@ -174,24 +181,62 @@ def _evaluate(folder: Path, split: str | None, tuning_images: int, progress: boo
             "if these label maps are complete, say what 0 means there: data_options background and unlabeled, by split",
             stacklevel=2,
         )
-    training = [s for s in training if s.name in record["held_out"]] if record.get("held_out") else training
+    training = _tuning_images(record, tuning_images)
     ways = [WHOLE_IMAGE] if samples[0].foreground is None else [WITH_MASK, WHOLE_IMAGE]
     common = {"size": size, "progress": progress}
     decoders = {}
     record["tuning"] = {}
     for way in ways:
         masked = way == WITH_MASK
-        decoder = decoder_of(record["config"], masked=masked)
-        own = {name: decoder[name] for name in OF_OBJECTS if name in record["config"].get("decoder", {})}
-        record["tuning"][way] = tune(pair, training[:tuning_images], masked=masked, own=own, **common)
-        decoders[f"{way}, default decoder"] = decoder, masked
+        record["tuning"][way] = tune(pair, training, masked=masked, own=_own(record), **common)
+        decoders[f"{way}, default decoder"] = decoder_of(record["config"], masked=masked), masked
         decoders[f"{way}, tuned decoder"] = record["tuning"][way]["tried"][0]["decoder"], masked
     scored = score_all(pair, samples, list(decoders.values()), **common)
     record["scores"] = {label: {"split": split} | one for label, one in zip(decoders, scored)}
     record["scored_commit"] = provenance()["commit"]  # decoders change; the weights stay those of the training
     write_json(folder / "run.json", record)
+    _tabulate(record["scores"], folder / "scores.csv")
     draw_examples(pair, samples, record, folder / "examples.jpg")
     return record
+
+
+def tuned_decoder(name: str | Path, *, masked: bool, tuning_images: int = 12, progress: bool = True) -> dict:
+    """The decoder of a run that is best on its training images: from its record, or else it is chosen now.
+
+    >>> tuned_decoder("cvppp-10", masked=True)["cluster"]
+    'mean_shift'
+    """
+    record, way = load_run(name), WITH_MASK if masked else WHOLE_IMAGE
+    if way not in record.get("tuning", {}):
+        training = _tuning_images(record, tuning_images)
+        options = {"size": prediction_size(record["config"]), "masked": masked, "progress": progress}
+        record.setdefault("tuning", {})[way] = tune(load_model(name), training, own=_own(record), **options)
+        if (Path(name) / "run.json").is_file():  # the record of a shipped run stays as it is
+            write_json(Path(name) / "run.json", record)
+    return record["tuning"][way]["tried"][0]["decoder"]
+
+
+def _tuning_images(record: dict, count: int) -> list[Sample]:
+    """Training images that choose a decoder: of those that the run held out, if it did, else the first."""
+    config = record["config"]
+    training = data.load(config["dataset"], "train", **config.get("data_options", {}))
+    held_out = record.get("held_out")
+    return [s for s in training if not held_out or s.name in held_out][:count]
+
+
+def _own(record: dict) -> dict:
+    """What the run says of objects: it holds for every decoder that is tried."""
+    own = record["config"].get("decoder") or {}
+    return {name: own[name] for name in OF_OBJECTS if name in own}
+
+
+def _tabulate(scores: dict, path: Path) -> None:
+    """Each image's scores, a row for each way of scoring."""
+    with whole(path) as temporary, temporary.open("w", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=["way", "name", *SCORES])
+        table.writeheader()
+        for way, one in scores.items():
+            table.writerows({"way": way, **image} for image in one["images"])
 
 
 def draw_examples(pair: MomentumPair, samples: Sequence[Sample], record: dict, path: Path) -> None:

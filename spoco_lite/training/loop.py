@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
 from ..data.writing import alone, write_json
 from ..objective import LossTerms
 from ..prediction.decoders import check_decoder, decoder_of
 from ..results.runs import LOCK, WEIGHTS, load_run, peak_memory_mb, prediction_size, provenance, save_weights
+from ..show.progress import progress_of
 from . import processes
 from .batches import Batch, Batches
 from .checkpoint import read_checkpoint, write_checkpoint, write_table
@@ -23,6 +23,7 @@ from .config import Config
 from .interrupts import Interrupts
 from .learner import Learner
 from .material import gather
+from .pictures import draw_curve, draw_held_out
 from .validation import validate
 
 CHECKPOINT_SECONDS = 60  # a checkpoint after each validation, and when the last one is this old
@@ -96,13 +97,8 @@ class Training(Learner):
             self.save()  # there is always one to go back to
         if self.rank == 0:
             self.plan.write(self.folder / "annotation.json")
-        bar = tqdm(
-            total=config.steps,
-            initial=self.step,
-            disable=not progress or self.rank > 0,
-            desc=self.folder.name,
-            unit="step",
-        )
+        shown = progress and self.rank == 0
+        bar = progress_of(total=config.steps, initial=self.step, desc=self.folder.name, unit="step", shown=shown)
         with bar, Interrupts() as interrupts:
             while self.step < config.steps:
                 terms = torch.stack(self.train_step(self.draw(self.step)))
@@ -130,6 +126,7 @@ class Training(Learner):
             record |= {name: before[name] for name in ("scores", "tuning", "scored_commit") if name in before}
         if self.rank == 0:
             write_json(self.folder / "run.json", record)
+            draw_curve(self.curve, self.folder / "curve.png")
         return record
 
     def _log(self) -> dict:
@@ -185,8 +182,11 @@ class Training(Learner):
         """Score f and g on the images held out, and keep the weights if g is as good as ever or better."""
         score = None
         if self.held_out:
-            size = prediction_size(self.config.plain())
+            plain = self.config.plain()
+            size, decoder = prediction_size(plain), decoder_of(plain, masked=False)
             scores = validate(self.pair, self.held_out, size=size, decoder=self.config.decoder)
+            picture = self.folder / "held_out.jpg"
+            draw_held_out(self.pair, self.held_out, picture, decoder=decoder, size=size, step=self.step)
             if self.curve and self.curve[-1]["step"] == self.step:
                 self.curve[-1] |= scores
             score = scores["score_g"]
