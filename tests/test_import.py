@@ -1,5 +1,6 @@
 """``data import``: outlines and masks of other tools become the label maps that they show."""
 
+import importlib.util
 import json
 
 import numpy as np
@@ -116,7 +117,7 @@ BAD = [
     ("a.json", json.dumps({"images": [], "annotations": []}), "no outline"),
     ("a.json", json.dumps(COCO | {"annotations": [{"image_id": 7, "segmentation": {"counts": []}}]}), "run-length"),
     ("a.csv", "x,y\n1,2\n", "cannot be read"),
-    ("a.zip", "no zip", ""),
+    ("a.zip", "no zip", "pip install roifile" if importlib.util.find_spec("roifile") is None else "cannot be read"),
     ("a.txt", "", "ending '.txt' is not known"),
 ]
 

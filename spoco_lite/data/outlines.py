@@ -88,10 +88,11 @@ def outlines_of(path: Path) -> list[Outlines]:
         found = list(reader(path))
     except ImportError as error:
         raise ValueError(f"{path}: reading ROIs of ImageJ needs one more package: pip install roifile") from error
-    except (KeyError, TypeError, IndexError, AttributeError, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read ({type(error).__name__}: {error}); export it again") from error
-    except ValueError as error:
-        raise ValueError(error if str(path) in str(error) else f"{path}: cannot be read ({error})") from error
+    except Exception as error:  # whatever a damaged file makes a reader raise
+        if str(path) in str(error):
+            raise
+        reason = f"cannot be read ({type(error).__name__}: {error})"
+        raise ValueError(f"{path}: {reason}; is it complete? Export it again") from error
     if not any(one.objects for one in found):
         raise ValueError(f"{path}: holds no outline of an area")
     return found
