@@ -1,6 +1,7 @@
 """``python -m spoco_lite evaluate``: score a run on a split of its data set."""
 
 import argparse
+from pathlib import Path
 
 from ..data import SPLITS
 from ..prediction.evaluate import evaluate_run
@@ -21,4 +22,6 @@ def run(parsed: argparse.Namespace) -> int:
     record = evaluate_run(parsed.folder, split=parsed.split, tuning_images=parsed.tuning_images)
     for label, scores in record["scores"].items():
         print(f"{label}: {', '.join(f'{name} {value:.3f}' for name, value in scores['mean'].items())}")
+    folder = Path(parsed.folder)
+    print(f"image by image: {folder / 'scores.csv'}; pictures: {folder / 'examples.jpg'}")
     return 0
