@@ -16,6 +16,7 @@ that hold ``raw`` and ``label``.
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +88,10 @@ def read(
     (['cell'], (1, 8, 8), [0, 5])
     """
     if voxel_size is not None:
-        voxel_size = tuple(float(v) for v in voxel_size)
-        if len(voxel_size) not in (2, 3) or not all(0 < v < math.inf for v in voxel_size):
-            raise ValueError(f"voxel_size: found {voxel_size}; give micrometres along each axis, (y, x) or (z, y, x)")
+        axes = voxel_size if isinstance(voxel_size, Sequence | np.ndarray) else ()
+        if len(axes) not in (2, 3) or not all(isinstance(v, Real) and 0 < v < math.inf for v in axes):
+            raise ValueError(f"voxel_size: found {voxel_size!r}; give micrometres along each axis, (y, x) or (z, y, x)")
+        voxel_size = tuple(map(float, axes))
     if not isinstance(stretch, bool):
         raise ValueError(f"stretch: found {stretch!r}; give true or false")
     background, unlabeled = _meaning("background", background, split), _meaning("unlabeled", unlabeled, split)

@@ -19,9 +19,11 @@ def device_of(device: str | torch.device | None) -> torch.device:
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError:
-        raise ValueError(f"device: found {str(device)!r}; give cpu, cuda, cuda:1 or mps") from None
-    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if (found.index or 0) >= there.get(found.type, math.inf):
+        found = torch.device("meta")  # holds no numbers, and is no place to compute either
+    there = {"cpu": math.inf, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if found.type not in there:
+        raise ValueError(f"device: found {str(device)!r}; give cpu, cuda, cuda:1 or mps")
+    if (found.index or 0) >= there[found.type]:
         raise ValueError(f"device: found {str(device)!r}, but PyTorch sees {there[found.type]} of these here; give cpu")
     return found
 
