@@ -1,6 +1,6 @@
 """Kill trainings and predictions at random moments, start them again, and compare the end with an undisturbed one.
 
-``python tests/benchmarks/soak.py --kills 100``. It must be bit-equal: every weight, the optimiser, the curve, the label
+``python tests/benchmarks/soak.py --kills 50``. It must be bit-equal: every weight, the optimiser, the curve, the label
 map. The figures go beside those of the benchmarks, and from there to the page on troubleshooting.
 """
 
@@ -102,7 +102,7 @@ def quiet(work: Callable, folder: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100, help="of each; default: 100")
+    parser.add_argument("--kills", type=int, default=50, help="of each of the two; default: 50")
     parser.add_argument("--seed", type=int, default=0, help="of the moments; default: 0")
     given = parser.parse_args()
     torch.set_num_threads(1)
