@@ -23,7 +23,7 @@ spoco.figures.slices = async (data, stage) => {
     event.preventDefault();
     go(to);
   });
-  for (const canvas of canvases) { // a swipe or a drag up and down turns the slices
+  for (const canvas of canvases) { // a swipe or a drag to the side turns the slices
     let from = null;
     canvas.style.touchAction = "pan-y";
     canvas.addEventListener("pointerdown", (event) => { from = [event.clientX, state.slice]; canvas.setPointerCapture(event.pointerId); });
