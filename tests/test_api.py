@@ -37,6 +37,7 @@ INNER = {
     "data.survey": None,  # what `data check` looks at, and what it advises
     "data.traps": None,
     "training.advice": None,
+    "training.start": None,  # the weights it begins with
     "training.pictures": None,  # what a run draws of itself
     "show.progress": None,
     "data.sets.bbbc038": {"read_nuclei"},  # one sample of read()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from spoco_lite import data, losses
+from spoco_lite.results.runs import load_model
 from spoco_lite.training import batches
 from spoco_lite.training import loop as train
 from spoco_lite.training.config import Config
@@ -110,6 +111,17 @@ def g_copies_f(seen):
     return all(torch.equal(a, b) for a, b in zip(pair.f.parameters(), pair.g.parameters()))
 
 
+def begins_as(name):
+    """Whether layers of f and g are those of a run, once the training begins."""
+
+    def found(seen):
+        seen.training.resume()
+        pairs = [seen.training.pair, load_model(name)]
+        return [torch.equal(*(getattr(pair, net).decoders[1][0].weight for pair in pairs)) for net in "fg"]
+
+    return found
+
+
 def pixels_of_the_loss(seen):
     seen.step()
     return tuple(seen.training.seen[2].shape)
@@ -148,6 +160,7 @@ PLACES = {
     "widths": ((3, 4, 5), {}, lambda seen: f(seen).widths, (3, 4, 5)),
     "norm": ("group", {}, lambda seen: any(isinstance(m, torch.nn.GroupNorm) for m in f(seen).modules()), True),
     "unit": ((4.0, 2.0), {}, lambda seen: f(seen).unit, (4.0, 2.0)),
+    "start": ("cvppp-10", {"widths": (16, 32, 64, 128, 256)}, begins_as("cvppp-10"), [True, True]),
     "momentum": (0.0, {}, g_copies_f, True),
     "delta_var": (0.9, {}, [term("pull", delta_var=0.9), term("instance", delta_var=0.9),
                             term("consistency", delta_var=0.9)], True),

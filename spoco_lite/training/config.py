@@ -123,6 +123,9 @@ class Config:
     unit: tuple[float, ...] | None = _network(
         None, "pixels for one unit of the embedding, for each axis: adds places; by default there are none"
     )
+    start: str | None = _network(
+        None, "run whose weights the training begins with, as far as they fit; by default it begins from nothing"
+    )
     momentum: float = _network(0.999, "how much of itself the average keeps in a step, 0 to 1")
 
     delta_var: float = _loss(0.5, "how far from its object's mean a pixel may be, in units of the embedding")

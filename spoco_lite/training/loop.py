@@ -24,6 +24,7 @@ from .interrupts import Interrupts
 from .learner import Learner
 from .material import gather
 from .pictures import draw_curve, draw_held_out
+from .start import begin_with
 from .validation import validate
 
 CHECKPOINT_SECONDS = 60  # a checkpoint after each validation, and when the last one is this old
@@ -228,6 +229,7 @@ class Training(Learner):
                         f"{self.folder}: holds {name} of a run without its checkpoint, so that it cannot go on, and "
                         "training anew would replace it; give another folder, or move the files away"
                     )
+            begin_with(self.pair, self.config.start)
             return
         if self.step > self.config.steps:
             raise ValueError(
