@@ -61,7 +61,7 @@ INNER = {
     "selection": {"mass_of", "draw_object_pixels", "embeddings_at", "pixel_numbers"},
     "sums.terms": None,  # how those of the loss are run together
     "losses": {"pull_term", "instance_term", "unlabeled_push_term"},
-    "sums.regions": {"lifted_distances", "membership", "full_precision", "check_batch", "consecutive"},
+    "sums.regions": {"in_full", "lifted_distances", "membership", "full_precision", "check_batch", "consecutive"},
     "sums.points": None,  # what clusterers are made of
     "training.config": {"option"},
     "training.batches": {"Batch", "check_sample", "renumbered", "seed_of"},
