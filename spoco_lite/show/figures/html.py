@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def build(name: str, data: Mapping[str, Any], *, still: Figure, alt: str, captio
     """
     content = json.dumps({"palette": PALETTE, **data}, separators=(",", ":")).replace("</", "<\\/")
     code = "\n".join((scripts() / f"{file}.js").read_text() for file in ("core", name))
-    picture = data_url(drawn(still), quality=80)
+    code = re.sub(r"^ +", "", code, flags=re.MULTILINE)  # a page needs no indentation
+    picture = data_url(drawn(still), quality=60)
     text = (
         f'<figure class="spoco-figure" data-figure="{name}">'
         f'<img class="spoco-still" src="{picture}" alt="{html.escape(alt)}">'
