@@ -31,6 +31,7 @@ INNER = {
     "data.fetch.sources": None,  # what fetching is made of
     "data.sets.scenery": None,  # what synthetic plants are drawn with
     "data.strokes": None,  # what annotation plans draw with
+    "commands.export_labels": None,
     "commands.import_labels": None,
     "data.outlines": None,  # what `data import` reads
     "data.names": None,  # how label maps find their images

@@ -115,6 +115,7 @@ def test_options_for_every_field():
         widths=(8, 16),
         norm="group",
         unit=(1.0, 4.0, 4.0),
+        start="another run",
         momentum=0.9,
         delta_var=0.4,
         delta_dist=1.5,

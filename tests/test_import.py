@@ -140,3 +140,24 @@ def test_a_pickle_is_never_run_and_nothing_is_replaced(folder, tmp_path, capsys)
     assert main(["data", "import", str(tmp_path / "a.tif"), str(folder)]) == 1
     assert "is there already" in capsys.readouterr().err
     assert np.array_equal(tifffile.imread(folder / "labels" / "a.tif"), before)
+
+
+def test_what_is_exported_comes_back_the_same(folder, tmp_path, capsys):
+    labels = TRUE.copy()
+    labels[5:7, 4:6] = 0  # a hole
+    labels[15:18, 2:5] = labels[15:18, 8:9] = 3  # an object of two pieces
+    (tmp_path / "found").mkdir()
+    tifffile.imwrite(tmp_path / "found" / "a.tif", labels.astype(np.uint16))
+    assert main(["data", "export", str(tmp_path / "found"), str(tmp_path / "out")]) == 0
+    assert "3 objects of 1 label maps" in capsys.readouterr().out
+    assert np.array_equal(imported(folder, tmp_path / "out" / "a.geojson"), labels)
+    header, *rows = (tmp_path / "out" / "measurements.csv").read_text().splitlines()
+    assert header.startswith("image,label,area,centroid-0") and rows[1].startswith("a,2,24.0,5.5,11.5")
+    if importlib.util.find_spec("roifile"):
+        assert (tmp_path / "out" / "a_rois.zip").is_file()
+
+
+def test_volumes_have_no_outlines(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.ones((3, 4, 5), int))
+    assert main(["data", "export", str(tmp_path / "a.npy"), str(tmp_path / "out")]) == 1
+    assert "a.npy: found 3 axes" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from ..data.fetch import advice, changed, fetch, source, target, where
 from ..data.fetch.sources import SOURCES
 from ..data.paths import shipped
 from .check_folder import check_folder
+from .export_labels import export_labels
 from .import_labels import import_labels
 from .train import key_and_value
 
@@ -34,6 +35,9 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         help="label maps, ROIs of ImageJ (zip), GeoJSON, COCO, LabelMe, shapes of napari (csv)",
     )
     imported.add_argument("folder", type=Path, metavar="FOLDER", help="holds images/, and gets labels/")
+    exported = verbs.add_parser("export", help="outlines and measurements of label maps, for QuPath, Fiji and tables")
+    exported.add_argument("labels", type=Path, metavar="LABELS", help="a label map or a folder of them")
+    exported.add_argument("output", type=Path, metavar="OUTPUT", help="folder for what is written")
     names = f"one of {', '.join(SOURCES)}"
     verbs.add_parser("fetch", help="download an open data set").add_argument("name", help=names)
     check = verbs.add_parser("check", help="read every image; of a folder of your own, propose how to train on it")
@@ -58,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
             return _list()
         if arguments.verb == "import":
             return import_labels(arguments.files, arguments.folder)
+        if arguments.verb == "export":
+            return export_labels(arguments.labels, arguments.output)
         if arguments.verb == "fetch":
             return _fetch(arguments.name)
         if arguments.name not in SOURCES and Path(arguments.name).is_dir():
