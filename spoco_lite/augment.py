@@ -222,9 +222,10 @@ def look_at_labels(labels: Tensor, grid: Tensor) -> Tensor:
 
 def showing_objects(labels: Tensor, windows: Tensor, size: tuple[int, ...]) -> Tensor:
     """Of each image's windows, (tries, N, D, D + 1), the first that shows an annotated object, else the first."""
+    windows = windows.to(labels.device, non_blocking=True)
     shown = [(look_at_labels(labels, grid_of(w, labels, size)) > 0).flatten(1).any(1) for w in windows]
     first = torch.stack(shown).to(torch.uint8).argmax(0)
-    return windows.to(first.device)[first, torch.arange(len(labels), device=first.device)]
+    return windows[first, torch.arange(len(labels), device=first.device)]
 
 
 # ---------------------------------------------------------------------- photometry
