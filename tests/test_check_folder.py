@@ -83,7 +83,7 @@ def test_colours_and_volumes(tmp_path):
             (tmp_path / name / "train" / kind).mkdir(parents=True)
             np.save(tmp_path / name / "train" / kind / "a.npy", a)
     flat, deep = (propose(survey(tmp_path / name, background=0)) for name in ("flat", "deep"))
-    assert (flat.in_channels, flat.photometry, flat.size) == (3, "colour", (48, 48))
+    assert (flat.in_channels, flat.photometry, flat.size) == (3, "colour", (32, 32))  # windows lie within the image
     assert (deep.in_channels, deep.photometry, deep.ndim, len(deep.unit)) == (1, "microscopy", 3, 3)
 
 
