@@ -16,9 +16,9 @@ def watched() -> bool:
 
 
 class Lines:
-    """What :class:`tqdm.tqdm` is in a terminal, for a file: the same calls, and a line at most every minute.
+    """What :class:`tqdm.tqdm` is in a terminal, for a file: the same calls, a line a minute at most and one at the end.
 
-    >>> clock = iter([0, 30, 61, 62, 300])
+    >>> clock = iter([0, 30, 61, 62, 80, 300])
     >>> with Lines(total=100, desc="run", unit="step", say=print, clock=lambda: next(clock)) as lines:
     ...     for _ in range(4):
     ...         lines.update(10)
@@ -32,14 +32,19 @@ class Lines:
         self.total, self.done, self.desc, self.unit = total, initial, desc, unit
         self.say, self.clock, self.note = say or _to_stderr, clock, ""
         self.start = self.said = clock()
+        self.silent = False  # has something been done since the last line?
 
     def update(self, count: int = 1) -> None:
         self.done += count
+        self.silent = True
         now = self.clock()
         if now - self.said >= EVERY:
-            self.said = now
-            minutes = f"{(now - self.start) / 60:.0f} min"
-            self.say(f"{self.desc}: {self.done} of {self.total} {self.unit}s, {minutes}{self.note}")
+            self._line(now)
+
+    def _line(self, now: float) -> None:
+        self.said, self.silent = now, False
+        minutes = f"{(now - self.start) / 60:.0f} min"
+        self.say(f"{self.desc}: {self.done} of {self.total} {self.unit}s, {minutes}{self.note}")
 
     def set_postfix(self, values: dict) -> None:
         self.note = "".join(f", {name} {value}" for name, value in values.items())
@@ -48,7 +53,8 @@ class Lines:
         return self
 
     def __exit__(self, *_) -> None:
-        return None
+        if self.silent:
+            self._line(self.clock())
 
 
 def progress_of(*, total: int, initial: int = 0, desc: str, unit: str, shown: bool = True):
