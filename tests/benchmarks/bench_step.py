@@ -82,11 +82,11 @@ class Watched(Training):
         self.mark("data")
         return batch
 
-    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        emb_f, emb_g = super().embed(batch)
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        emb_f, emb_g, logits = super().embed(batch)
         self.mark("network")
         emb_f.register_hook(lambda _: self.mark("loss"))
-        return emb_f, emb_g
+        return emb_f, emb_g, logits
 
     def train_step(self, batch: Batch) -> LossTerms:
         terms = super().train_step(batch)

@@ -7,18 +7,12 @@ import numpy as np
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
+from ...objective import SpocoLoss
 from ..plane import show_plane
 from ..plot import _array
 from .html import build
 
-WEIGHTS = {
-    "pull": 1.0,
-    "push": 1.0,
-    "regularizer": 0.001,
-    "instance": 1.0,
-    "unlabeled_push": 1.0,
-    "consistency": 1.0,
-}
+WEIGHTS = {name: weight for name, weight in SpocoLoss().weights.items() if name != "foreground"}
 
 
 def push_it_around(
