@@ -1,4 +1,4 @@
-"""Which of one's own images is in which split; and the page *Your own images*: its code runs as it stands."""
+"""Which of one's own images is in which split; and the page *Files of your own images*: its code runs as it stands."""
 
 import re
 import shlex

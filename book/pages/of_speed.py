@@ -1,12 +1,20 @@
 """The tables of the page on speed, from data/benchmarks/ (`make bench`), and what the recorded runs cost."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 from of_runs import read_records
 from tables import frame, gibibytes, markdown, seconds
 
 TIME = {"Time": lambda r: seconds(r["seconds"])}
+
+
+def share_of(row: dict, *, parts: tuple[str, ...]) -> str:
+    """The share of the parts in the time of a step."""
+    return f"{sum(row['parts'].get(part, 0) for part in parts) / sum(row['parts'].values()):.0%}"
+
+
 NAMES = {"hdbscan": "HDBSCAN", "mean_shift": "mean-shift"}
 BENCHMARKS = {  # columns of the table of each
     "loss": {"Forward and backward": "{what}", **TIME, "Times the loss": lambda r: f"{r.get('times_the_loss', 1):.1f}"},
@@ -46,12 +54,8 @@ BENCHMARKS = {  # columns of the table of each
         "Training": "{what} ({dataset})",
         "Views of a step": lambda r: " x ".join(map(str, [r["batch"], *r["size"]])),
         "A step": TIME["Time"],
-        **{  # the share of each part
-            part.capitalize(): lambda r, part=part: (
-                f"{r['parts'][part] / sum(r['parts'].values()):.0%}" if part in r["parts"] else None
-            )
-            for part in ("data", "network", "loss", "optimiser", "momentum")
-        },
+        **{part.capitalize(): partial(share_of, parts=(part,)) for part in ("data", "network", "loss")},
+        "Rest": partial(share_of, parts=("optimiser", "momentum")),
         "Memory": lambda r: gibibytes(r["peak_memory_mb"]),
         "Waits for the GPU": lambda r: r.get("host_waits"),
         "GPU busy": lambda r: f"{r['busy']:.0%}" if "busy" in r else None,
