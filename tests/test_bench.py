@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from spoco_lite import data
+from spoco_lite.data import Samples
 from spoco_lite.data.splits import split_names
 from spoco_lite.losses import consistency_loss
 from spoco_lite.objective import SpocoLoss
@@ -23,6 +24,7 @@ BENCH = ROOT / "book" / "bench"
 sys.path.insert(0, str(BENCH))
 import job  # noqa: E402
 import measure  # noqa: E402
+import own_images  # noqa: E402
 import patches  # noqa: E402
 import peers  # noqa: E402
 from rows import BASES, ROWS, SEEDS, Row  # noqa: E402
@@ -239,3 +241,38 @@ def test_a_patch_changes_the_training(patch, tmp_path):
             training.train_step(training.draw(training.step))
         weights.append(torch.cat([p.flatten() for p in training.pair.g.parameters()]))
     assert not torch.allclose(*weights)
+
+
+# ---------------------------------------------------------------------- the sparse path
+
+
+def test_a_training_of_the_sparse_path_and_none_at_all(tmp_path, monkeypatch):
+    small = lambda folder, seed: own_images.dish.write(folder, labelled=2, tested=1, seed=seed)  # noqa: E731
+    monkeypatch.setitem(own_images.WRITERS, "cells", small)
+    none = own_images.entry("cells", None, 1, 0, tmp_path / "none")
+    some = own_images.entry("cells", "cvppp-10", 1, 2, tmp_path / "some")
+    assert none.keys() == some.keys() and [some[name] for name in own_images.KEY] == ["cells", "cvppp-10", 1, 2]
+    assert none["cpu_minutes"] == 0 < some["cpu_minutes"] and 0.5 < none["symmetric_best_dice"] <= 1
+
+
+def test_real_nuclei_come_as_a_user_has_them_and_are_scored_on_others(tmp_path, monkeypatch):
+    """Ten objects or fewer and strokes in each image to train on; all objects in those of another split."""
+
+    def load(name, split):
+        dishes = {"train": range(10), "test": (20, 21)}[split]
+        return Samples([f"dish{k:03d}" for k in dishes], lambda name: own_images.dish.make_dish(int(name[4:])))
+
+    monkeypatch.setattr(own_images.data, "load", load)
+    own_images.write_nuclei(tmp_path, 0)
+    found = own_images.survey(tmp_path)
+    assert found.errors == [] and (found.background, found.unlabeled) == ({"train": 255, "test": 0}, {"train": 0})
+    assert [len(found.objects(facts)) for facts in found.of("train")] == [own_images.OBJECTS] * own_images.LABELLED
+    assert {facts.name for facts in found.of("test")} == {"dish020", "dish021"}
+
+
+def test_recorded_trainings_of_the_sparse_path_are_all_there_once():
+    rows = [json.loads(line) for line in own_images.LEDGER.read_text().splitlines()]
+    keys = [tuple(row[name] for name in own_images.KEY) for row in rows]
+    assert len(set(keys)) == len(keys)
+    for images, start, _, steps in keys:
+        assert {key[2] for key in keys if (key[0], key[1], key[3]) == (images, start, steps)} == {*SEEDS}

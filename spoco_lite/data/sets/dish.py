@@ -71,17 +71,20 @@ def write(folder: str | Path, *, labelled: int = 8, tested: int = 8, objects: in
     plan = plan_annotation(train, number=objects, seed=seed, background="strokes")
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-    maps = {dish.name: _painted(plan.apply(dish).labels) for dish in train} | {dish.name: dish.labels for dish in test}
-    for dish in dishes:
+    for dish in [*(painted(plan.apply(dish)) for dish in train), *test]:
         Image.fromarray(np.rint(dish.image[0] * 255).astype(np.uint8)).save(folder / "images" / f"{dish.name}.png")
-        Image.fromarray(maps[dish.name].astype(np.uint8)).save(folder / "labels" / f"{dish.name}.png")
+        Image.fromarray(dish.labels.astype(np.uint8)).save(folder / "labels" / f"{dish.name}.png")
     for split, part in (("train", train), ("test", test)):
         (folder / f"{split}.txt").write_text("".join(f"{dish.name}\n" for dish in part), encoding="utf-8")
 
 
-def _painted(labels: np.ndarray) -> np.ndarray:
-    """As a user paints it: 0 where nobody looked, 255 on strokes over the background."""
-    return np.where(labels == 0, STROKE, np.maximum(labels, 0))
+def painted(sample: Sample) -> Sample:
+    """The labels as a user paints them: 0 where nobody looked, 255 on strokes over the background.
+
+    >>> painted(Sample(np.zeros((1, 1, 3)), np.array([[-1, 0, 7]]), "")).labels.tolist()
+    [[0, 255, 7]]
+    """
+    return sample._replace(labels=np.where(sample.labels == 0, STROKE, np.maximum(sample.labels, 0)))
 
 
 def _cells(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

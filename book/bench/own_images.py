@@ -1,0 +1,109 @@
+"""The sparse path, measured: ten objects labelled in each of eight images, against no training at all.
+
+``python book/bench/own_images.py cells|nuclei STEPS ...`` trains the recipe that ``data check`` proposes, with three
+seeds, each on images of its own, and scores images that nobody tuned on: drawn cells, or real nuclei of the split
+``test`` of BBBC038. 0 steps is Otsu's threshold with a watershed; ``--start RUN`` begins with the weights of a run.
+Each training is one line of ``data/own_images/trainings.jsonl``; those that are there are not made again.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from peers import decode_threshold
+from PIL import Image
+from rows import SEEDS
+
+from spoco_lite import data
+from spoco_lite.data import Sample, Samples
+from spoco_lite.data.annotation import plan_annotation
+from spoco_lite.data.paths import shipped
+from spoco_lite.data.sets import dish
+from spoco_lite.data.survey import survey
+from spoco_lite.data.writing import whole
+from spoco_lite.metrics import evaluate
+from spoco_lite.prediction.decoders import decode, decoder_of
+from spoco_lite.results.runs import load_model, prediction_size, provenance
+from spoco_lite.training.advice import propose
+from spoco_lite.training.loop import train
+
+LEDGER = shipped() / "own_images" / "trainings.jsonl"
+KEY = "images", "start", "seed", "steps"
+LABELLED, OBJECTS = 8, 10
+
+
+def write_nuclei(folder: Path, seed: int) -> None:
+    """Real nuclei as a user has them: ten nuclei and some strokes in eight images of ``train``.
+
+    All images of the split ``test``, with all nuclei, score. Images are grey, of 8 bits.
+    """
+    train, test = (data.load("bbbc038", split) for split in ("train", "test"))
+    chosen = np.random.default_rng(seed).choice(len(train), LABELLED, replace=False)
+    some = Samples([train.names[k] for k in sorted(chosen)], train.read)
+    plan = plan_annotation(some, number=OBJECTS, seed=seed, background="strokes")
+    for split, samples in (("train", [dish.painted(plan.apply(sample)) for sample in some]), ("test", list(test))):
+        for sample in samples:
+            _save(folder / "images" / f"{sample.name}.png", np.rint(sample.image.mean(0) * 255), np.uint8)
+            _save(folder / "labels" / f"{sample.name}.png", sample.labels, np.uint16)
+        (folder / f"{split}.txt").write_text("".join(f"{sample.name}\n" for sample in samples))
+
+
+def _save(path: Path, values: np.ndarray, dtype: type) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values.astype(dtype)).save(path)
+
+
+WRITERS = {"cells": lambda folder, seed: dish.write(folder, seed=seed), "nuclei": write_nuclei}
+
+
+def entry(images: str, start: str | None, seed: int, steps: int, folder: Path) -> dict:
+    """Scores of one training, or of none: means over the test images."""
+    WRITERS[images](folder / images, seed)
+    config = propose(survey(folder / images))
+    test: list[Sample] = list(data.load("folder", "test", **config.data_options))
+    began = time.process_time()
+    if steps:
+        config = replace(config, steps=steps, seed=seed, validate_every=steps, start=start)
+        train(config, folder / "run", progress=False)
+        pair, plain = load_model(folder / "run"), config.plain()
+        decoder, size = decoder_of(plain, masked=False), prediction_size(plain)
+    minutes = (time.process_time() - began) / 60
+    scores = []
+    for sample in test:
+        if steps:
+            found = decode(pair, sample, decoder, size=size, masked=False)
+        else:
+            found = decode_threshold(sample.image, kind="bright", distance=5)
+        scores.append(evaluate(sample.labels, found))
+    means = {k: round(float(np.mean([getattr(s, k) for s in scores])), 4) for k in ("symmetric_best_dice", "ap50")}
+    about = {name: provenance()[name] for name in ("device", "commit")}
+    return dict(zip(KEY, (images, start, seed, steps))) | {"cpu_minutes": round(minutes, 2)} | means | about
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("images", choices=WRITERS)
+    parser.add_argument("steps", type=int, nargs="+")
+    parser.add_argument("--start", metavar="RUN")
+    parsed = parser.parse_args()
+    rows = [json.loads(line) for line in LEDGER.read_text().splitlines()] if LEDGER.is_file() else []
+    LEDGER.parent.mkdir(exist_ok=True)
+    for steps in parsed.steps:
+        for seed in SEEDS:
+            asked = parsed.images, parsed.start, seed, steps
+            if asked not in {tuple(row[name] for name in KEY) for row in rows}:
+                with tempfile.TemporaryDirectory() as folder:
+                    rows.append(entry(*asked, Path(folder)))
+                print(rows[-1], flush=True)
+                with whole(LEDGER) as temporary:
+                    temporary.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
