@@ -47,14 +47,13 @@ spoco.figures.accept = async (data, stage) => {
   const curve = Array.from({ length: 101 }, (_, n) => [n / 100, score(n / 100).sbd]);
 
   const state = { candidate: data.candidate, pixel: 0 };
-  const [chosen, copy, dots, result, scores] = Array.from({ length: 5 }, () => S.make("canvas", { role: "img" }));
+  const [chosen, copy, dots, result, scores] = Array.from({ length: 5 }, S.canvas);
   const words = S.say();
   const candidate = S.slider("candidate", { min: 1, max: total, step: 1, value: state.candidate, digits: 0, unit: ` of ${total}` },
-    (k) => { Object.assign(state, { candidate: k, pixel: 0 }); pixel.value = 1; self.later(); });
-  const pixel = S.slider("pixel drawn from it", { min: 1, max: data.drawn[0].length, step: 1, value: 1, digits: 0 },
-    (j) => { state.pixel = j - 1; self.later(); });
-  const threshold = S.slider("threshold", { min: 0, max: 1, step: 0.01, value: data.threshold }, () => self.later());
-  const go = (way) => { candidate.value = Math.min(total, Math.max(1, state.candidate + way)); candidate.input.dispatchEvent(new Event("input")); };
+    (k) => { Object.assign(state, { candidate: k, pixel: 0 }); pixel.value = 1; });
+  const pixel = S.slider("pixel drawn from it", { min: 1, max: data.drawn[0].length, step: 1, value: 1, digits: 0 }, (j) => { state.pixel = j - 1; });
+  const threshold = S.slider("threshold", { min: 0, max: 1, step: 0.01, value: data.threshold });
+  const go = (way) => { candidate.value += way; candidate.input.dispatchEvent(new Event("input")); };
   stage.append(
     S.panels(S.panel("candidate S of f", chosen), S.panel("copy of one pixel in g", copy), S.panel("IoU of S with 20 copies", dots, true)),
     S.controls(candidate, S.button("Previous", () => go(-1)), S.button("Next", () => go(1)), pixel),
@@ -63,52 +62,31 @@ spoco.figures.accept = async (data, stage) => {
     words.element,
   );
 
-  function over(canvas, colourAt) { // the picture, dimmed, with some pixels in colour
-    const context = S.fresh(canvas, rows / columns), veil = new Uint8ClampedArray(4 * count);
-    context.imageSmoothingEnabled = true;
-    context.drawImage(picture, 0, 0, context.wide, context.high);
-    for (let i = 0; i < count; i++) {
-      const colour = colourAt(i);
-      veil.set(colour ? [...S.rgb(colour), 190] : [0, 0, 0, 120], 4 * i);
-    }
-    S.paint(context, veil, columns, rows);
-    return context;
-  }
-  const spot = (context, p, size) => S.ring(context, (((p % columns) + 0.5) / columns) * context.wide,
-    ((Math.floor(p / columns) + 0.5) / rows) * context.high, size);
+  /** The picture, dimmed, with some pixels in colour. */
+  const over = (canvas, colourAt) => S.veiled(canvas, [picture], truth.shape, (i) => {
+    const colour = colourAt(i);
+    return colour ? [...S.rgb(colour), 190] : [0, 0, 0, 120];
+  });
 
-  const self = {
+  return {
     state, threshold, candidate, medians, ious, score,
     draw() {
       const k = state.candidate, drawn = data.drawn[k - 1], own = ious[k - 1], colour = S.colourOf(data.palette, data.colours[k - 1]);
       const { kept, sbd } = score(threshold.value), accepted = medians[k - 1] >= threshold.value;
       const first = over(chosen, (i) => candidates[i] === k && colour);
-      for (const p of drawn) spot(first, p, 2);
-      spot(first, drawn[state.pixel], 6);
+      for (const p of drawn) first.spot(p, 2);
+      first.spot(drawn[state.pixel], 6);
       const mask = maskOf(drawn[state.pixel]);
-      const second = over(copy, (i) => mask[i] && (candidates[i] === k ? colour : "#ffffff"));
-      spot(second, drawn[state.pixel], 6);
+      over(copy, (i) => mask[i] && (candidates[i] === k ? colour : "#ffffff")).spot(drawn[state.pixel], 6);
 
       const chart = S.axes(dots, { x: [0.5, own.length + 0.5], y: [0, 1], xlabel: "pixels, sorted", ylabel: "IoU with S", aspect: 1 });
-      const level = (value, dash) => {
-        chart.strokeStyle = chart.colour;
-        chart.lineWidth = 1.5;
-        chart.setLineDash(dash);
-        chart.beginPath();
-        chart.moveTo(chart.left, chart.up(value));
-        chart.lineTo(chart.left + chart.span, chart.up(value));
-        chart.stroke();
-        chart.setLineDash([]);
-      };
+      const level = (value, dash) => chart.line([[0.5, value], [own.length + 0.5, value]], { dash });
       level(medians[k - 1], []);
       level(threshold.value, [5, 4]);
       chart.fillStyle = colour;
-      const order = [...own.keys()].sort((a, b) => own[a] - own[b]);
-      order.forEach((j, n) => {
-        chart.beginPath();
-        chart.arc(chart.at(n + 1), chart.up(own[j]), 3.5, 0, 2 * Math.PI);
-        chart.fill();
-        if (j === state.pixel) S.ring(chart, chart.at(n + 1), chart.up(own[j]), 5);
+      [...own.keys()].sort((a, b) => own[a] - own[b]).forEach((j, n) => {
+        chart.dot(n + 1, own[j], 3.5);
+        if (j === state.pixel) chart.ring(n + 1, own[j], 5);
       });
       chart.fillStyle = chart.colour;
       chart.textAlign = "left";
@@ -120,23 +98,18 @@ spoco.figures.accept = async (data, stage) => {
       const keep = new Set(kept);
       over(result, (i) => keep.has(candidates[i]) && S.colourOf(data.palette, data.colours[candidates[i] - 1]));
       const line = S.axes(scores, { x: [0, 1], y: [0, 1], xlabel: "threshold", ylabel: "SBD", aspect: rows / columns });
-      line.strokeStyle = line.colour;
-      line.lineWidth = 1.5;
-      line.beginPath();
-      curve.forEach(([t, value], n) => line[n ? "lineTo" : "moveTo"](line.at(t), line.up(value)));
-      line.stroke();
-      S.ring(line, line.at(threshold.value), line.up(sbd), 5);
+      line.line(curve);
+      line.ring(threshold.value, sbd, 5);
 
       words.tell(
         `Candidate ${k}, ${sizes[k]} pixels: median IoU ${medians[k - 1].toFixed(2)}, ${accepted ? "accepted" : "rejected"} ` +
         `at ${threshold.value.toFixed(2)}. Of ${total} candidates ${kept.length} are kept, of ${ids.length} true objects; SBD ${sbd.toFixed(2)}.`,
       );
-      chosen.setAttribute("aria-label", `The image with candidate ${k} in colour and ${drawn.length} pixels drawn from it.`);
-      copy.setAttribute("aria-label", `What pixel ${state.pixel + 1} selects in g: IoU ${own[state.pixel].toFixed(2)} with the candidate.`);
-      dots.setAttribute("aria-label", `The ${own.length} IoUs, their median ${medians[k - 1].toFixed(2)}, and the threshold.`);
-      result.setAttribute("aria-label", `The image with the ${kept.length} accepted candidates in colour.`);
-      scores.setAttribute("aria-label", `SBD over the threshold; at ${threshold.value.toFixed(2)} it is ${sbd.toFixed(2)}.`);
+      S.name(chosen, `The image with candidate ${k} in colour and ${drawn.length} pixels drawn from it.`);
+      S.name(copy, `What pixel ${state.pixel + 1} selects in g: IoU ${own[state.pixel].toFixed(2)} with the candidate.`);
+      S.name(dots, `The ${own.length} IoUs, their median ${medians[k - 1].toFixed(2)}, and the threshold.`);
+      S.name(result, `The image with the ${kept.length} accepted candidates in colour.`);
+      S.name(scores, `SBD over the threshold; at ${threshold.value.toFixed(2)} it is ${sbd.toFixed(2)}.`);
     },
   };
-  return self;
 };

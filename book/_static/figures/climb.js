@@ -59,17 +59,18 @@ spoco.figures.climb = async (data, stage) => {
     return modes.map((_, m) => (owner.get(wish.get(m)) === m ? wish.get(m) : ++fresh));
   }
 
-  const state = { steps: 0, seeds: null, paths: [], playing: false, weight: null, member: null, modes: [], still: false };
-  const plane = S.make("canvas", { role: "img" }), map = S.make("canvas", { role: "img" });
+  const state = { steps: 0, seeds: null, paths: [], weight: null, member: null, modes: [], still: false };
+  const plane = S.canvas(), map = S.canvas();
   const words = S.say();
-  const play = S.button("Climb", () => run(!state.playing));
-  const bandwidth = S.slider("bandwidth", { min: 0.1, max: 4, step: 0.05, value: data.bandwidth }, () => { reset(); self.finish(); });
-  const shown = S.toggle("colour by true object", false, () => self.later());
+  const play = S.player("Climb", () => { advance(); self.draw(); return !state.still; }, 180); // slow enough for the eye
+  play.element.addEventListener("click", () => { if (state.still) reset(); });
+  const bandwidth = S.slider("bandwidth", { min: 0.1, max: 4, step: 0.05, value: data.bandwidth }, () => { reset(); finish(); });
+  const shown = S.toggle("colour by true object", false);
+  const stopped = (then) => () => { play.run(false); then(); };
   stage.append(
     S.panels(S.panel("the pixels as points, and the seeds", plane, true), S.panel("the picture, by the mode each pixel goes to", map, true)),
-    S.controls(bandwidth, play, S.button("Step", () => { run(false); advance(); self.later(); }),
-      S.button("To the end", () => { run(false); self.finish(); }),
-      S.button("Start again", () => { run(false); reset(); self.later(); }), shown),
+    S.controls(bandwidth, play, S.button("Step", stopped(advance)), S.button("To the end", stopped(finish)),
+      S.button("Start again", stopped(reset)), shown),
     words.element,
   );
 
@@ -96,23 +97,8 @@ spoco.figures.climb = async (data, stage) => {
     group();
   }
 
-  function run(playing) {
-    state.playing = playing;
-    play.textContent = playing ? "Pause" : "Climb";
-    if (!playing) return;
-    if (state.still) reset();
-    let last = 0;
-    const frame = (time) => {
-      if (!state.playing || !stage.isConnected) return;
-      if (time - last > 180) { // slow enough for the eye
-        last = time;
-        advance();
-        self.draw();
-        if (state.still) return run(false);
-      }
-      requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
+  function finish() {
+    for (let n = 0; n < 60 && !state.still; n++) advance();
   }
 
   const range = (values) => {
@@ -122,45 +108,27 @@ spoco.figures.climb = async (data, stage) => {
   const across = range(right), along = range(down);
 
   const self = {
-    state, bandwidth, step, modesOf, nearest, advance, reset, run,
-    finish() {
-      for (let n = 0; n < 60 && !state.still; n++) advance();
-      self.later();
-    },
+    state, bandwidth, step, modesOf, nearest, advance, reset, finish,
     draw() {
-      const context = S.axes(plane, { x: across, y: [along[1], along[0]], equal: true, aspect: 0.9, xlabel: "second component", ylabel: "first component" });
+      const chart = S.axes(plane, { x: across, y: [along[1], along[0]], equal: true, aspect: 0.9, xlabel: "second component", ylabel: "first component" });
       const of = (i) => (shown.value ? truth[pixels[i]] : state.member[i] < 0 ? 0 : state.colours[state.member[i]]);
+      const veil = Array.from({ length: rows * columns }, () => [0, 0, 0, 140]);
       for (let i = 0; i < count; i++) {
-        context.fillStyle = S.colourOf(data.palette, of(i));
-        context.fillRect(context.at(right[i]) - 1.5, context.up(down[i]) - 1.5, 3, 3);
+        const colour = S.colourOf(data.palette, of(i));
+        chart.fillStyle = colour;
+        chart.fillRect(chart.at(right[i]) - 1.5, chart.up(down[i]) - 1.5, 3, 3);
+        veil[pixels[i]] = [...S.rgb(colour), 190];
       }
-      context.strokeStyle = context.colour;
-      context.lineWidth = 1;
-      context.beginPath();
-      for (const path of state.paths) path.forEach(([x, y], n) => context[n ? "lineTo" : "moveTo"](context.at(y), context.up(x)));
-      context.stroke();
-      for (let s = 0; s < state.paths.length; s++) S.ring(context, context.at(state.seeds[2 * s + 1]), context.up(state.seeds[2 * s]), 2);
-      context.strokeStyle = context.colour;
-      context.lineWidth = 1.5;
-      context.beginPath(); // a circle as wide as the bandwidth
-      const radius = bandwidth.value * context.scale, corner = [context.left + radius + 4, context.top + context.rise - radius - 4];
-      context.arc(...corner, radius, 0, 2 * Math.PI);
-      context.stroke();
-
-      const picked = S.fresh(map, rows / columns);
-      picked.imageSmoothingEnabled = true;
-      picked.drawImage(picture, 0, 0, picked.wide, picked.high);
-      const veil = new Uint8ClampedArray(4 * rows * columns).map((_, i) => (i % 4 === 3 ? 140 : 0));
-      for (let i = 0; i < count; i++) {
-        const colour = S.rgb(S.colourOf(data.palette, of(i)));
-        veil.set([...colour, 190], 4 * pixels[i]);
-      }
-      S.paint(picked, veil, columns, rows);
-      const found = state.modes.length, text = `Bandwidth ${bandwidth.value.toFixed(2)}, step ${state.steps}: ` +
-        `${found} ${found === 1 ? "mode" : "modes"} by now${state.still ? ", and no seed moves any more" : ""}; ${data.objects} true objects.`;
-      (state.playing ? words.show : words.tell)(text);
-      plane.setAttribute("aria-label", `${count} points and ${data.seeds.length} seeds. ${text}`);
-      map.setAttribute("aria-label", `The picture; each pixel of the foreground in the colour of its mode. ${text}`);
+      for (const path of state.paths) chart.line(path.map(([x, y]) => [y, x]), { width: 1 });
+      for (let s = 0; s < state.paths.length; s++) chart.ring(state.seeds[2 * s + 1], state.seeds[2 * s], 2);
+      const radius = bandwidth.value * chart.scale; // a circle as wide as the bandwidth, in a corner
+      chart.dot(chart.xOf(chart.left + radius + 4), chart.yOf(chart.top + chart.rise - radius - 4), radius, "stroke");
+      S.veiled(map, [picture], truth.shape, (i) => veil[i]);
+      const text = `Bandwidth ${bandwidth.value.toFixed(2)}, step ${state.steps}: ${S.counted(state.modes.length, "mode")} by now` +
+        `${state.still ? ", and no seed moves any more" : ""}; ${data.objects} true objects.`;
+      (play.playing ? words.show : words.tell)(text);
+      S.name(plane, `${count} points and ${data.seeds.length} seeds. ${text}`);
+      S.name(map, `The picture; each pixel of the foreground in the colour of its mode. ${text}`);
     },
   };
   reset();

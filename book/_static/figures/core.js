@@ -28,8 +28,6 @@ window.spoco = window.spoco || (() => {
 .spoco-controls button:disabled { opacity: 0.55; }
 .spoco-controls output { font-variant-numeric: tabular-nums; }
 .spoco-say { font-variant-numeric: tabular-nums; margin: 0.4rem 0; min-height: 2.9em; }
-.spoco-figure table.spoco-table { border-collapse: collapse; display: table; font-variant-numeric: tabular-nums; margin: 0.4rem 0; width: auto; }
-.spoco-table th, .spoco-table td { border: 0; border-bottom: 1px solid #8888; padding: 0.15rem 0.7rem 0.15rem 0; text-align: left; }
 @media (max-width: 500px) {
   .spoco-panels { gap: 0.5rem; grid-template-columns: repeat(2, 1fr); }
   .spoco-panels > .spoco-wide { grid-column: 1 / -1; }
@@ -85,8 +83,8 @@ window.spoco = window.spoco || (() => {
 
   let serial = 0;
 
-  /** A labelled slider. `value` can be read and set. */
-  function slider(label, { min, max, step, value, digits = 2, unit = "" }, changed) {
+  /** A labelled slider. `value` can be read and set. The figure is drawn again after any input, click or key. */
+  function slider(label, { min, max, step, value, digits = 2, unit = "" }, changed = () => {}) {
     const name = `spoco-input-${++serial}`;
     const shown = make("output", { for: name });
     const input = make("input", { type: "range", id: name, min, max, step, value });
@@ -105,35 +103,56 @@ window.spoco = window.spoco || (() => {
     return self;
   }
 
-  function toggle(label, checked, changed) {
+  function toggle(label, checked) {
     const input = make("input", { type: "checkbox", checked });
-    input.addEventListener("change", () => changed(input.checked));
-    return {
-      element: make("label", { class: "spoco-row" }, input, label), input,
-      get value() { return input.checked; },
-      set value(v) { input.checked = v; },
-    };
+    return { element: make("label", { class: "spoco-row" }, input, label), get value() { return input.checked; } };
   }
 
   /** One of a few, as a row of radio buttons. */
-  function choice(legend, options, chosen, changed) {
+  function choice(legend, options, chosen, changed = () => {}) {
     const name = `spoco-input-${++serial}`;
     const inputs = options.map((option, i) => make("input", {
       type: "radio", name, value: i, checked: i === chosen, onchange: () => changed(i),
     }));
     const labels = inputs.map((input, i) => make("label", { class: "spoco-row" }, input, options[i]));
     return {
-      element: make("fieldset", {}, make("legend", {}, legend), ...labels), inputs,
+      element: make("fieldset", {}, make("legend", {}, legend), ...labels),
       get value() { return inputs.findIndex((input) => input.checked); },
       set value(i) { inputs[i].checked = true; },
     };
   }
 
   const button = (label, pressed) => make("button", { type: "button", onclick: pressed }, label);
+
+  /** A button that starts and stops: `step()` in every frame, or every `pace` milliseconds, until it returns false. */
+  function player(label, step, pace = 0) {
+    let last = 0;
+    const element = button(label, () => self.run(!self.playing));
+    const frame = (time) => {
+      if (!self.playing || !element.isConnected) return;
+      if (time - last >= pace) {
+        last = time;
+        if (step() === false) self.run(false);
+      }
+      requestAnimationFrame(frame);
+    };
+    const self = {
+      element, playing: false,
+      run(playing) {
+        if (playing && !self.playing) requestAnimationFrame(frame);
+        self.playing = playing;
+        element.textContent = playing ? "Pause" : label;
+      },
+    };
+    return self;
+  }
+
   const controls = (...parts) => make("div", { class: "spoco-controls" }, ...parts.map((p) => p.element || p));
+  const canvas = () => make("canvas", { role: "img" });
+  const name = (element, words) => element.setAttribute("aria-label", words);
+  const counted = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
   const panel = (title, canvas, wide = false) => { // a wide one has a row of its own on a phone
-    const heading = make("div", { class: "spoco-title" }, title);
-    return Object.assign(make("div", { class: wide && "spoco-wide" }, heading, canvas), { heading });
+    return make("div", { class: wide && "spoco-wide" }, make("div", { class: "spoco-title" }, title), canvas);
   };
   const panels = (...parts) => make("div", { class: "spoco-panels" }, ...parts);
 
@@ -146,7 +165,7 @@ window.spoco = window.spoco || (() => {
     });
     let waiting;
     return {
-      element: make("div", {}, seen, heard), seen,
+      element: make("div", {}, seen, heard),
       show(text) { seen.textContent = text; },
       tell(text) {
         seen.textContent = text;
@@ -175,6 +194,7 @@ window.spoco = window.spoco || (() => {
     return Object.assign(context, { wide: width, high: height });
   }
 
+  /** Where the ticks of an axis are, and how many digits they need. */
   const steps = (low, high, count) => {
     const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
     const step = power * [1, 2, 5, 10].find((m) => m * power >= rough);
@@ -183,9 +203,11 @@ window.spoco = window.spoco || (() => {
     return [ticks, Math.max(0, -Math.floor(Math.log10(step) + 1e-9))];
   };
 
-  /** Axes on a canvas: returns the context with `x` and `y`, from values to places, and their inverses. */
-  function axes(canvas, { x, y, xlabel = "", ylabel = "", aspect = 0.75, equal = false, bare = false }) {
-    const context = fresh(canvas, aspect), left = bare ? 4 : 44, bottom = bare ? 4 : 36, top = 6, right = 8;
+  /** Axes on a canvas: the context with `at` and `up`, from values to places, their inverses, `line` and `dot`.
+
+  `tick` says a value of the x axis in words, where that is not the number itself, such as the logarithm of one. */
+  function axes(canvas, { x, y, xlabel, ylabel, aspect, equal = false, tick: said = (v, digits) => v.toFixed(digits) }) {
+    const context = fresh(canvas, aspect), left = 44, bottom = 36, top = 6, right = 8;
     let [x0, x1] = x, [y0, y1] = y;
     const width = context.wide - left - right, height = context.high - top - bottom;
     if (equal) { // one unit is as long on both axes: widen the range of the roomier one
@@ -200,56 +222,82 @@ window.spoco = window.spoco || (() => {
     const at = (v) => left + ((v - x0) / (x1 - x0)) * width;
     const up = (v) => top + ((y1 - v) / (y1 - y0)) * height;
     const colour = ink(canvas);
-    if (!bare) {
-      context.strokeStyle = context.fillStyle = colour;
-      context.lineWidth = 1;
-      context.font = "12px system-ui, sans-serif";
-      context.beginPath();
-      context.moveTo(left, top);
-      context.lineTo(left, top + height);
-      context.lineTo(left + width, top + height);
-      context.stroke();
-      context.textAlign = "center";
-      context.textBaseline = "top";
-      const [xs, xdigits] = steps(Math.min(x0, x1), Math.max(x0, x1), Math.max(2, width / 70));
-      for (const tick of xs) context.fillText(tick.toFixed(xdigits), at(tick), top + height + 4);
-      context.fillText(xlabel, left + width / 2, context.high - 14);
-      context.textAlign = "right";
-      context.textBaseline = "middle";
-      const [ys, ydigits] = steps(Math.min(y0, y1), Math.max(y0, y1), Math.max(2, height / 50));
-      for (const tick of ys) context.fillText(tick.toFixed(ydigits), left - 5, up(tick));
-      context.save();
-      context.translate(10, top + height / 2);
-      context.rotate(-Math.PI / 2);
-      context.textAlign = "center";
-      context.fillText(ylabel, 0, 0);
-      context.restore();
-    }
+    context.strokeStyle = context.fillStyle = colour;
+    context.lineWidth = 1;
+    context.font = "12px system-ui, sans-serif";
+    context.beginPath();
+    context.moveTo(left, top);
+    context.lineTo(left, top + height);
+    context.lineTo(left + width, top + height);
+    context.stroke();
+    context.textAlign = "center";
+    context.textBaseline = "top";
+    const [xs, xdigits] = steps(Math.min(x0, x1), Math.max(x0, x1), Math.max(2, width / 70));
+    for (const tick of xs) context.fillText(said(tick, xdigits), at(tick), top + height + 4);
+    context.fillText(xlabel, left + width / 2, context.high - 14);
+    context.textAlign = "right";
+    context.textBaseline = "middle";
+    const [ys, ydigits] = steps(Math.min(y0, y1), Math.max(y0, y1), Math.max(2, height / 50));
+    for (const tick of ys) context.fillText(tick.toFixed(ydigits), left - 5, up(tick));
+    context.save();
+    context.translate(10, top + height / 2);
+    context.rotate(-Math.PI / 2);
+    context.textAlign = "center";
+    context.fillText(ylabel, 0, 0);
+    context.restore();
     return Object.assign(context, {
       colour, at, up, left, top, span: width, rise: height, scale: width / (x1 - x0),
+      line(points, { width: thick = 1.5, dash = [] } = {}) {
+        context.strokeStyle = colour;
+        context.lineWidth = thick;
+        context.setLineDash(dash);
+        context.beginPath();
+        points.forEach(([a, b], n) => context[n ? "lineTo" : "moveTo"](at(a), up(b)));
+        context.stroke();
+        context.setLineDash([]);
+      },
+      dot(a, b, radius, how = "fill") { // its radius in pixels
+        context.beginPath();
+        context.arc(at(a), up(b), radius, 0, 2 * Math.PI);
+        context[how]();
+      },
+      ring: (a, b, radius) => ring(context, at(a), up(b), radius),
       xOf: (place) => x0 + ((place - left) / width) * (x1 - x0),
       yOf: (place) => y1 - ((place - top) / height) * (y1 - y0),
     });
   }
 
-  /** Draw the pixels of a small image, colours (4 bytes each), over the whole canvas. */
-  function paint(context, pixels, width, height, smooth = false) {
-    const small = paint.canvas || (paint.canvas = document.createElement("canvas"));
-    if (small.width !== width || small.height !== height) { small.width = width; small.height = height; }
-    small.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+  /** A picture, and over it a veil of small pixels: `colourAt(i)` is [red, green, blue, opacity], each to 255.
+
+  `picture` is what drawImage takes before the place: [image], with a window of it or not. Gives the context, whose
+  `spot(i, radius)` is a ring around a pixel. */
+  function veiled(canvas, picture, [rows, columns], colourAt, { smooth = false, aspect = rows / columns } = {}) {
+    const context = fresh(canvas, aspect), pixels = new Uint8ClampedArray(4 * rows * columns);
+    const small = make("canvas", { width: columns, height: rows });
+    for (let i = 0; i < rows * columns; i++) pixels.set(colourAt(i), 4 * i);
+    small.getContext("2d").putImageData(new ImageData(pixels, columns, rows), 0, 0);
+    context.imageSmoothingEnabled = true;
+    if (picture.length) context.drawImage(...picture, 0, 0, context.wide, context.high);
     context.imageSmoothingEnabled = smooth;
     context.drawImage(small, 0, 0, context.wide, context.high);
+    const spot = (i, radius) => ring(context, (((i % columns) + 0.5) / columns) * context.wide,
+      ((Math.floor(i / columns) + 0.5) / rows) * context.high, radius);
+    return Object.assign(context, { spot });
   }
+
+  /** Where an arrow key points: [right, down]. */
+  const arrow = (event) =>
+    ({ ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] })[event.key];
 
   /** Where on a picture of `columns` x `rows` pixels somebody points or types.
 
   Calls `pick(row, column)` on a click, a touch, Enter or Space, and `over(row, column)` (or `over()`) while hovering;
   arrow keys move a cursor, with Shift by five. `cursor` is where it stands, null while the keyboard is not used. */
-  function pointer(canvas, { rows, columns, label, pick, over = () => {}, moved = () => {} }) {
+  function pointer(canvas, { rows, columns, label, pick, over }) {
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-roledescription", "picture to click");
-    canvas.setAttribute("aria-label", `${label} Arrow keys move the cursor, Enter picks the pixel.`);
+    name(canvas, `${label} Arrow keys move the cursor, Enter picks the pixel.`);
     const self = { cursor: null, start: [rows >> 1, columns >> 1] };
     const place = (event) => {
       const box = canvas.getBoundingClientRect();
@@ -264,22 +312,16 @@ window.spoco = window.spoco || (() => {
     canvas.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch") over(...place(event)); });
     canvas.addEventListener("pointerleave", () => over());
     canvas.addEventListener("keydown", (event) => {
-      const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-      const enters = event.key === "Enter" || event.key === " ";
+      const way = arrow(event), enters = event.key === "Enter" || event.key === " ";
       if (!way && !enters) return;
       event.preventDefault();
-      const [row, column] = self.cursor || self.start;
-      const far = event.shiftKey ? 5 : 1;
-      if (way) {
-        self.cursor = [
-          Math.min(rows - 1, Math.max(0, row + far * way[0])), Math.min(columns - 1, Math.max(0, column + far * way[1])),
-        ];
-        self.start = self.cursor;
-        over(...self.cursor);
-      } else pick(row, column);
-      moved();
+      const [row, column] = self.start, far = event.shiftKey ? 5 : 1;
+      if (enters) return pick(row, column);
+      const within = (place, count) => Math.min(count - 1, Math.max(0, place));
+      self.start = self.cursor = [within(row + far * way[1], rows), within(column + far * way[0], columns)];
+      over(...self.cursor);
     });
-    canvas.addEventListener("blur", () => { self.cursor = null; moved(); });
+    canvas.addEventListener("blur", () => { self.cursor = null; over(); });
     return self;
   }
 
@@ -320,6 +362,7 @@ window.spoco = window.spoco || (() => {
       figure.later = () => { // at most one drawing per frame
         if (!asked) asked = requestAnimationFrame(() => { asked = 0; figure.draw(); });
       };
+      for (const event of ["input", "change", "click", "keydown"]) stage.addEventListener(event, figure.later);
       still.replaceWith(stage);
       root.spoco = figure;
       const themed = () => {
@@ -342,7 +385,7 @@ window.spoco = window.spoco || (() => {
   const rgbOf = (colour) => (colour.match(/[\d.]+/g) || [0, 0, 0]).slice(0, 3).map(Number);
 
   return {
-    figures, start, unpack, image, rgb, colourOf, make, slider, toggle, choice, button, controls, panel, panels, say,
-    fresh, axes, paint, pointer, ring, ink,
+    figures, start, unpack, image, rgb, colourOf, make, slider, toggle, choice, button, player, controls, canvas, name,
+    counted, panel, panels, say, fresh, axes, veiled, arrow, pointer, ring,
   };
 })();

@@ -18,81 +18,56 @@ spoco.figures.push = async (data, stage) => {
     const means = members.map((own) => [0, 1].map((c) => own.reduce((sum, i) => sum + f[2 * i + c], 0) / own.length));
     const objects = [...regions.keys()].filter((r) => regions[r] > 0);
     const rest = [...labels.keys()].filter((i) => labels[i] < 0);
-    const from = (i, r) => [f[2 * i] - means[r][0], f[2 * i + 1] - means[r][1]];
-    const onPoint = (name, i, x, y) => { gradient[name][2 * i] += x; gradient[name][2 * i + 1] += y; };
-    const onMean = (name, r, x, y) => { // a mean moves with each of its members
-      for (const i of members[r]) onPoint(name, i, x / members[r].length, y / members[r].length);
-    };
+    const from = (a, b) => [0, 1].map((c) => a[c] - b[c]), at = (i) => [f[2 * i], f[2 * i + 1]];
+    // What moves: a point, or a mean, which moves with each of its members.
+    const point = (i) => (name, x, y) => { gradient[name][2 * i] += x; gradient[name][2 * i + 1] += y; };
+    const mean = (r) => (name, x, y) => { for (const i of members[r]) point(i)(name, x / members[r].length, y / members[r].length); };
 
-    regions.forEach((_, r) => { // pull
-      const share = 1 / (regions.length * members[r].length);
-      for (const i of members[r]) {
-        const [x, y] = from(i, r), distance = Math.hypot(x, y), hinge = distance - deltaVar;
-        if (hinge <= 0) continue;
-        value.pull += share * hinge ** 2;
-        const slope = (2 * share * hinge) / distance;
-        onPoint("pull", i, slope * x, slope * y);
-        onMean("pull", r, -slope * x, -slope * y);
-      }
-    });
-    for (const r of regions.keys()) { // push, each pair in both orders
-      for (const s of regions.keys()) {
-        if (r === s) continue;
-        const x = means[r][0] - means[s][0], y = means[r][1] - means[s][1], distance = Math.hypot(x, y);
-        const hinge = 2 * deltaDist - distance, share = 1 / (regions.length * (regions.length - 1));
-        if (hinge <= 0) continue;
-        value.push += share * hinge ** 2;
-        const slope = distance ? (-2 * share * hinge) / distance : 0;
-        onMean("push", r, slope * x, slope * y);
-        onMean("push", s, -slope * x, -slope * y);
-      }
-    }
-    regions.forEach((_, r) => { // regulariser
-      const length = Math.hypot(...means[r]), share = 1 / regions.length;
-      value.regularizer += share * length;
-      if (length) onMean("regularizer", r, (share * means[r][0]) / length, (share * means[r][1]) / length);
-    });
-    /** 1 - Dice of masks p and q times `share`, and the slope with respect to each p. */
-    const dice = (p, q, share) => {
-      let overlap = 0, mass = 0;
-      for (let i = 0; i < count; i++) { overlap += p[i] * q[i]; mass += p[i] ** 2 + q[i] ** 2; }
-      mass = Math.max(mass, EPS);
-      const slope = p.map((_, i) => share * ((-2 * q[i]) / mass + (4 * overlap * p[i]) / mass ** 2));
-      return [share * (1 - (2 * overlap) / mass), slope];
+    /** A squared hinge on the length of (x, y), from `one` to `other`: above a limit (side 1), or below it (side -1). */
+    const hinge = (name, share, [x, y], one, other, side, limit) => {
+      const distance = Math.max(Math.hypot(x, y), EPS), excess = side * (distance - limit);
+      if (excess <= 0) return;
+      value[name] += share * excess ** 2;
+      const slope = (2 * side * share * excess) / distance;
+      one(name, slope * x, slope * y);
+      other(name, -slope * x, -slope * y);
     };
     /** Memberships of all points around (x, y). */
     const mask = (points, x, y) => Float64Array.from({ length: count }, (_, i) =>
       Math.exp(-Math.min(30, rate * ((points[2 * i] - x) ** 2 + (points[2 * i + 1] - y) ** 2))));
-    for (const r of objects) { // instance: the soft mask around a mean is the drawn mask
-      const p = mask(f, ...means[r]), q = Float64Array.from(labels, (k) => Number(k === regions[r]));
-      const [loss, slope] = dice(p, q, 1 / objects.length);
-      value.instance += loss;
+    /** 1 - Dice of the mask of f around a centre, which moves, and a target q, which does not. */
+    const dice = (name, share, centre, moves, q) => {
+      const p = mask(f, ...centre);
+      let overlap = 0, mass = 0;
+      for (let i = 0; i < count; i++) { overlap += p[i] * q[i]; mass += p[i] ** 2 + q[i] ** 2; }
+      mass = Math.max(mass, EPS);
+      value[name] += share * (1 - (2 * overlap) / mass);
       for (let i = 0; i < count; i++) {
-        const [x, y] = from(i, r), pull = -2 * rate * p[i] * slope[i];
-        onPoint("instance", i, pull * x, pull * y);
-        onMean("instance", r, -pull * x, -pull * y);
+        const slope = -2 * rate * p[i] * share * ((-2 * q[i]) / mass + (4 * overlap * p[i]) / mass ** 2), [x, y] = from(at(i), centre);
+        point(i)(name, slope * x, slope * y);
+        moves(name, -slope * x, -slope * y);
       }
-    }
-    for (const r of objects) { // unlabelled push
+    };
+
+    regions.forEach((_, r) => {
+      for (const i of members[r]) {
+        hinge("pull", 1 / (regions.length * members[r].length), from(at(i), means[r]), point(i), mean(r), 1, deltaVar);
+      }
+      regions.forEach((__, s) => { // push, each pair in both orders
+        const share = 1 / (regions.length * (regions.length - 1));
+        if (r !== s) hinge("push", share, from(means[r], means[s]), mean(r), mean(s), -1, 2 * deltaDist);
+      });
+      const [x, y] = means[r], length = Math.hypot(x, y), share = 1 / regions.length;
+      value.regularizer += share * length;
+      if (length) mean(r)("regularizer", (share * x) / length, (share * y) / length);
+    });
+    for (const r of objects) {
+      dice("instance", 1 / objects.length, means[r], mean(r), Float64Array.from(labels, (k) => Number(k === regions[r])));
       for (const i of rest) {
-        const [x, y] = from(i, r), distance = Math.max(Math.hypot(x, y), EPS), hinge = deltaDist - distance;
-        if (hinge <= 0) continue;
-        const share = 1 / (objects.length * rest.length), slope = (-2 * share * hinge) / distance;
-        value.unlabeled_push += share * hinge ** 2;
-        onPoint("unlabeled_push", i, slope * x, slope * y);
-        onMean("unlabeled_push", r, -slope * x, -slope * y);
+        hinge("unlabeled_push", 1 / (objects.length * rest.length), from(at(i), means[r]), point(i), mean(r), -1, deltaDist);
       }
     }
-    for (const m of anchors) { // consistency: g is a target
-      const p = mask(f, f[2 * m], f[2 * m + 1]), q = mask(g, g[2 * m], g[2 * m + 1]);
-      const [loss, slope] = dice(p, q, 1 / anchors.length);
-      value.consistency += loss;
-      for (let i = 0; i < count; i++) {
-        const pull = -2 * rate * p[i] * slope[i], x = f[2 * i] - f[2 * m], y = f[2 * i + 1] - f[2 * m + 1];
-        onPoint("consistency", i, pull * x, pull * y);
-        onPoint("consistency", m, -pull * x, -pull * y);
-      }
-    }
+    for (const m of anchors) dice("consistency", 1 / anchors.length, at(m), point(m), mask(g, g[2 * m], g[2 * m + 1]));
     return { value, gradient, means, regions };
   }
 
@@ -120,8 +95,7 @@ spoco.figures.push = async (data, stage) => {
   // ------------------------------------------------------------------ state and controls
 
   const { rows, columns, labels, truth } = data, count = labels.length;
-  const objects = [...new Set(labels)].filter((k) => k > 0);
-  const state = { f: null, g: null, anchors: [], steps: 0, playing: false, chosen: data.chosen, held: false };
+  const state = { f: null, g: null, anchors: [], steps: 0, chosen: data.chosen, held: false };
   const lengths = () => ({ deltaVar: data.deltaVar, deltaDist: data.deltaDist, threshold: data.threshold });
 
   function reset() {
@@ -131,23 +105,22 @@ spoco.figures.push = async (data, stage) => {
   }
 
   const switches = NAMES.map((name, i) => {
-    const on = S.toggle(SHOWN[i], true, () => self.later());
-    const most = name === "regularizer" ? 1 : 3;
-    const weight = S.make("input", {
-      type: "range", min: 0, max: most, step: most === 1 ? 0.001 : 0.01, value: data.weights[name], "aria-label": `weight of the term ${SHOWN[i]}`,
-      oninput: () => self.later(),
+    const on = S.toggle(SHOWN[i], true);
+    const slider = S.make("input", {
+      type: "range", min: 0, max: name === "regularizer" ? 1 : 3, step: 0.001, value: data.weights[name], "aria-label": `weight of the term ${SHOWN[i]}`,
     });
-    return { name, on, weight, cells: [S.make("span"), S.make("span")] };
+    return { name, on, slider, cells: [S.make("span"), S.make("span")], get weight() { return on.value ? Number(slider.value) : 0; } };
   });
   const table = S.make("div", { class: "spoco-controls spoco-terms" },
-    ...switches.flatMap(({ on, weight, cells }) => [on.element, weight, ...cells]));
+    ...switches.flatMap(({ on, slider, cells }) => [on.element, slider, ...cells]));
   const plane = S.make("canvas", { tabindex: 0, role: "application", "aria-roledescription": "plane of points",
     "aria-label": "The points of the embedding. Page Down and Page Up choose a point, arrow keys move it." });
-  const mask = S.make("canvas", { role: "img" });
+  const mask = S.canvas();
   const words = S.say();
-  const play = S.button("Play", () => run(!state.playing));
-  const rate = S.slider("step length", { min: 0.5, max: 20, step: 0.5, value: data.rate, digits: 1 }, () => {});
-  const momentum = S.slider("momentum of g", { min: 0.8, max: 1, step: 0.005, value: data.momentum, digits: 3 }, () => {});
+  const play = S.player("Play", () => { descend(); self.draw(); });
+  const stopped = (then) => () => { play.run(false); then(); };
+  const rate = S.slider("step length", { min: 0.5, max: 20, step: 0.5, value: data.rate, digits: 1 });
+  const momentum = S.slider("momentum of g", { min: 0.8, max: 1, step: 0.005, value: data.momentum, digits: 3 });
   stage.append(
     S.make("style", {}, ".spoco-figure .spoco-terms { align-items: center; display: grid; gap: 0 0.8rem; grid-template-columns: auto minmax(3rem, 11rem) 3.9rem 3.6rem; justify-content: start; }" +
       ".spoco-figure .spoco-terms input[type=range] { max-width: 100%; width: 100%; }" +
@@ -155,8 +128,7 @@ spoco.figures.push = async (data, stage) => {
     S.make("div", { class: "spoco-plane" },
       S.panel("the embedding", plane),
       S.make("div", {}, S.panel("soft mask of the chosen point, in the picture", mask), table)),
-    S.controls(play, S.button("Step", () => { run(false); descend(); self.later(); }),
-      S.button("Start again", () => { run(false); reset(); self.later(); }), rate, momentum),
+    S.controls(play, S.button("Step", stopped(descend)), S.button("Start again", stopped(reset)), rate, momentum),
     words.element,
   );
 
@@ -164,10 +136,9 @@ spoco.figures.push = async (data, stage) => {
   function descend() {
     state.anchors = drawAnchors(state.f, state.g, labels, data.deltaVar); // new ones in every step, as in training
     const { gradient } = terms(state.f, state.g, labels, state.anchors, lengths());
-    for (const { name, on, weight } of switches) {
-      const w = on.value ? Number(weight.value) * rate.value : 0;
-      if (w) for (let i = 0; i < 2 * count; i++) {
-        if (!(state.held && i >> 1 === state.chosen)) state.f[i] -= w * gradient[name][i];
+    for (const { name, weight } of switches) {
+      for (let i = 0; i < 2 * count; i++) {
+        if (!(state.held && i >> 1 === state.chosen)) state.f[i] -= weight * rate.value * gradient[name][i];
       }
     }
     const m = momentum.value;
@@ -175,105 +146,69 @@ spoco.figures.push = async (data, stage) => {
     state.steps++;
   }
 
-  function run(playing) {
-    if (playing === state.playing) return;
-    state.playing = playing;
-    play.textContent = playing ? "Pause" : "Play";
-    if (!playing) return self.later();
-    const frame = () => {
-      if (!state.playing) return;
-      if (!stage.isConnected) return;
-      descend();
-      self.draw();
-      requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
-  }
-
   // ------------------------------------------------------------------ drawing and dragging
 
   let axes = null;
+  const at = (i) => [state.f[2 * i], state.f[2 * i + 1]];
 
   function drawPlane(means, regions) {
     axes = S.axes(plane, { x: [-4.2, 4.2], y: [-3.2, 3.2], aspect: 0.85, equal: true, xlabel: "first component", ylabel: "second component" });
-    const at = (i) => [axes.at(state.f[2 * i]), axes.up(state.f[2 * i + 1])];
+    axes.lineWidth = 1.5;
     for (let i = 0; i < count; i++) { // dots: annotated; rings: a leaf that nobody drew; small and grey: background
       axes.fillStyle = axes.strokeStyle = S.colourOf(data.palette, truth[i]);
-      axes.lineWidth = 1.5;
-      axes.beginPath();
-      axes.arc(...at(i), truth[i] ? 3.5 : 2, 0, 2 * Math.PI);
-      if (truth[i] && labels[i] < 0) axes.stroke();
-      else axes.fill();
+      axes.dot(...at(i), truth[i] ? 3.5 : 2, truth[i] && labels[i] < 0 ? "stroke" : "fill");
     }
     axes.strokeStyle = axes.colour;
-    means.forEach(([x, y], r) => {
+    means.forEach((mean, r) => {
       if (regions[r] <= 0) return;
-      axes.lineWidth = 1.5;
-      for (const [radius, dash] of [[data.deltaVar, []], [data.deltaDist, [4, 4]]]) {
-        axes.setLineDash(dash);
-        axes.beginPath();
-        axes.arc(axes.at(x), axes.up(y), radius * axes.scale, 0, 2 * Math.PI);
-        axes.stroke();
-      }
+      axes.dot(...mean, data.deltaVar * axes.scale, "stroke");
+      axes.setLineDash([4, 4]);
+      axes.dot(...mean, data.deltaDist * axes.scale, "stroke");
       axes.setLineDash([]);
     });
-    if (switches[5].on.value) {
-      for (const m of state.anchors) { // anchors of the consistency
-        const [x, y] = at(m);
-        axes.lineWidth = 1.5;
-        axes.beginPath();
-        for (const slant of [-4, 4]) {
-          axes.moveTo(x - 4, y - slant);
-          axes.lineTo(x + 4, y + slant);
-        }
-        axes.stroke();
-      }
+    const arm = 4 / axes.scale; // crosses: anchors of the consistency
+    for (const m of switches[5].on.value ? state.anchors : []) {
+      const [x, y] = at(m);
+      for (const slant of [-arm, arm]) axes.line([[x - arm, y - slant], [x + arm, y + slant]]);
     }
-    S.ring(axes, ...at(state.chosen), 8);
+    axes.ring(...at(state.chosen), 8);
   }
 
   function drawMask() {
-    const context = S.fresh(mask, rows / columns), pixels = new Uint8ClampedArray(4 * count);
-    const rate = -Math.log(data.threshold) / data.deltaVar ** 2, c = state.chosen;
-    for (let i = 0; i < count; i++) {
-      const squared = (state.f[2 * i] - state.f[2 * c]) ** 2 + (state.f[2 * i + 1] - state.f[2 * c + 1]) ** 2;
-      const p = Math.exp(-Math.min(30, rate * squared)), colour = S.rgb(S.colourOf(data.palette, truth[i]));
-      for (let k = 0; k < 3; k++) pixels[4 * i + k] = 28 + (colour[k] - 28) * (0.2 + 0.8 * p);
-      pixels[4 * i + 3] = 255;
-    }
-    S.paint(context, pixels, columns, rows);
-    S.ring(context, (((c % columns) + 0.5) / columns) * context.wide, ((Math.floor(c / columns) + 0.5) / rows) * context.high, 6);
+    const rate = -Math.log(data.threshold) / data.deltaVar ** 2, c = state.chosen, [x, y] = at(c);
+    S.veiled(mask, [], [rows, columns], (i) => {
+      const [u, v] = at(i), p = Math.exp(-Math.min(30, rate * ((u - x) ** 2 + (v - y) ** 2)));
+      return [...S.rgb(S.colourOf(data.palette, truth[i])).map((k) => 28 + (k - 28) * (0.2 + 0.8 * p)), 255];
+    }).spot(c, 6);
     const kind = truth[c] ? `leaf ${truth[c]}${labels[c] < 0 ? ", which nobody drew" : ""}` : "background";
-    mask.setAttribute("aria-label", `The soft mask of point ${c}, a pixel of ${kind}.`);
+    S.name(mask, `The soft mask of point ${c}, a pixel of ${kind}.`);
   }
 
   const self = {
-    state, switches, terms, drawAnchors, descend, run, reset, lengths,
-    at: (i) => { const box = plane.getBoundingClientRect(); return [box.left + axes.at(state.f[2 * i]), box.top + axes.up(state.f[2 * i + 1])]; },
+    state, terms, descend, lengths,
+    at: (i) => { const box = plane.getBoundingClientRect(), [x, y] = at(i); return [box.left + axes.at(x), box.top + axes.up(y)]; },
     draw() {
       const { value, means, regions } = terms(state.f, state.g, labels, state.anchors, lengths());
       drawPlane(means, regions);
       drawMask();
       let total = 0;
-      for (const { name, on, weight, cells } of switches) {
-        const w = on.value ? Number(weight.value) : 0;
-        total += w * value[name];
-        cells[0].textContent = `× ${Number(weight.value).toFixed(3)}`;
+      for (const { name, weight, slider, cells } of switches) {
+        total += weight * value[name];
+        cells[0].textContent = `× ${Number(slider.value).toFixed(3)}`;
         cells[1].textContent = value[name].toFixed(4);
       }
       self.value = value;
-      const text = `Step ${state.steps}: weighted sum ${total.toFixed(3)}. ` +
-        NAMES.map((name, i) => `${SHOWN[i]} ${value[name].toFixed(2)}`).join(", ") + ".";
-      if (state.playing) words.show(text);
-      else words.tell(text);
+      (play.playing ? words.show : words.tell)(`Step ${state.steps}: weighted sum ${total.toFixed(3)}. ` +
+        NAMES.map((name, i) => `${SHOWN[i]} ${value[name].toFixed(2)}`).join(", ") + ".");
     },
   };
 
+  const within = (event) => { const box = plane.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
   const nearest = (event) => {
-    const box = plane.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    const [x, y] = within(event);
     let best = -1, closest = event.pointerType === "mouse" ? 12 : 24;
     for (let i = 0; i < count; i++) {
-      const away = Math.hypot(axes.at(state.f[2 * i]) - x, axes.up(state.f[2 * i + 1]) - y);
+      const [u, v] = at(i), away = Math.hypot(axes.at(u) - x, axes.up(v) - y);
       if (away < closest) { closest = away; best = i; }
     }
     return best;
@@ -287,9 +222,8 @@ spoco.figures.push = async (data, stage) => {
   });
   plane.addEventListener("pointermove", (event) => {
     if (!state.held) return;
-    const box = plane.getBoundingClientRect();
-    state.f[2 * state.chosen] = axes.xOf(event.clientX - box.left);
-    state.f[2 * state.chosen + 1] = axes.yOf(event.clientY - box.top);
+    const [x, y] = within(event);
+    state.f.set([axes.xOf(x), axes.yOf(y)], 2 * state.chosen);
     self.later();
   });
   for (const end of ["pointerup", "pointercancel"]) plane.addEventListener(end, () => { state.held = false; });
@@ -297,13 +231,11 @@ spoco.figures.push = async (data, stage) => {
     if (state.held) event.preventDefault();
   }, { passive: false });
   plane.addEventListener("keydown", (event) => {
-    const way = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key];
-    const next = { PageDown: 1, PageUp: -1 }[event.key];
+    const way = S.arrow(event), next = { PageDown: 1, PageUp: -1 }[event.key], far = event.shiftKey ? 0.5 : 0.1;
     if (!way && !next) return;
     event.preventDefault();
     if (next) state.chosen = (state.chosen + next + count) % count;
-    else for (const c of [0, 1]) state.f[2 * state.chosen + c] += (event.shiftKey ? 0.5 : 0.1) * way[c];
-    self.later();
+    else state.f.set([at(state.chosen)[0] + far * way[0], at(state.chosen)[1] - far * way[1]], 2 * state.chosen);
   });
   reset();
   return self;

@@ -4,13 +4,12 @@ spoco.figures.slices = async (data, stage) => {
   const S = spoco;
   const labels = await S.unpack(data.labels), [depth, rows, columns] = labels.shape;
   const tall = await Promise.all(data.pictures.map(([, url]) => S.image(url)));
-  const state = { slice: depth >> 1, hover: null };
+  const state = { slice: depth >> 1 };
   const names = [...data.pictures.map(([name]) => name), data.title];
-  const canvases = names.map(() => S.make("canvas", { role: "img" }));
+  const canvases = names.map(S.canvas);
   const words = S.say();
-  const slice = S.slider("slice", { min: 0, max: depth - 1, step: 1, value: state.slice, digits: 0, unit: ` of ${depth - 1}` },
-    (z) => { state.slice = z; self.later(); });
-  const outline = S.toggle("objects over the image", false, () => self.later());
+  const slice = S.slider("slice", { min: 0, max: depth - 1, step: 1, value: state.slice, digits: 0, unit: ` of ${depth - 1}` }, go);
+  const outline = S.toggle("objects over the image", false);
   stage.append(S.panels(...canvases.map((canvas, i) => S.panel(names[i], canvas))), S.controls(slice, outline), words.element);
   stage.tabIndex = 0;
   stage.setAttribute("role", "group");
@@ -40,27 +39,18 @@ spoco.figures.slices = async (data, stage) => {
     state, slice, go,
     objects: () => [...new Set(labels.subarray(state.slice * rows * columns, (state.slice + 1) * rows * columns))].filter((k) => k > 0).length,
     draw() {
-      const z = state.slice, start = z * rows * columns;
-      const veil = (solid) => {
-        const pixels = new Uint8ClampedArray(4 * rows * columns);
-        for (let i = 0; i < rows * columns; i++) {
-          const k = labels[start + i];
-          if (k > 0) pixels.set([...S.rgb(S.colourOf(data.palette, k)), solid ? 255 : 120], 4 * i);
-          else if (solid) pixels.set([33, 36, 43, 255], 4 * i);
-        }
-        return pixels;
-      };
+      const z = state.slice, start = z * rows * columns, solid = tall.length; // the last picture is of objects alone
       canvases.forEach((canvas, i) => {
-        const context = S.fresh(canvas, data.aspect);
-        if (i < tall.length) {
-          context.imageSmoothingEnabled = true;
-          context.drawImage(tall[i], 0, z * rows, columns, rows, 0, 0, context.wide, context.high);
-          if (!i && outline.value) S.paint(context, veil(false), columns, rows);
-        } else S.paint(context, veil(true), columns, rows);
-        canvas.setAttribute("aria-label", `${names[i]}, slice ${z} of ${depth - 1}`);
+        const veil = (j) => {
+          const k = labels[start + j];
+          if (k > 0 && (i === solid || (!i && outline.value))) return [...S.rgb(S.colourOf(data.palette, k)), i === solid ? 255 : 120];
+          return [33, 36, 43, i === solid ? 255 : 0];
+        };
+        const picture = i === solid ? [] : [tall[i], 0, z * rows, columns, rows];
+        S.veiled(canvas, picture, [rows, columns], veil, { aspect: data.aspect });
+        S.name(canvas, `${names[i]}, slice ${z} of ${depth - 1}`);
       });
-      const count = self.objects();
-      words.tell(`Slice ${z} of ${depth - 1}${data.spacing ? `, ${(z * data.spacing).toFixed(1)} µm deep` : ""}: ${count} ${count === 1 ? "object" : "objects"}.`);
+      words.tell(`Slice ${z} of ${depth - 1}${data.spacing ? `, ${(z * data.spacing).toFixed(1)} µm deep` : ""}: ${S.counted(self.objects(), "object")}.`);
     },
   };
   return self;
