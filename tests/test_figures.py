@@ -13,19 +13,40 @@ from browser import DARK, DESKTOP, PHONE, browser, opened  # noqa: F401
 
 from spoco_lite import losses
 from spoco_lite.clustering import WHOLE_IMAGE, consistency_clustering, mean_shift, segment
+from spoco_lite.data.annotation import plan_annotation
 from spoco_lite.data.sets.cells3d import make_cells
+from spoco_lite.data.sets.rosettes import make_rosette
 from spoco_lite.metrics import symmetric_best_dice
+from spoco_lite.results.budget import Spent
 from spoco_lite.selection import GaussianKernel, soft_masks
-from spoco_lite.show.figures import accept_or_reject, click_a_leaf, climb, push_it_around, recorded_scene, slices
+from spoco_lite.show.figures import (
+    accept_or_reject,
+    click_a_leaf,
+    climb,
+    paint_the_budget,
+    push_it_around,
+    recorded_scene,
+    slices,
+)
+from spoco_lite.show.figures.budget import minutes_of
 from spoco_lite.show.figures.click import ERROR
 from spoco_lite.show.figures.html import MAX_BYTES, scripts
 from spoco_lite.show.figures.packing import pack, pack_embedding, unpack
 
 DELTA_VAR, DELTA_DIST, THRESHOLD = 0.5, 2.0, 0.5
 SCRIPT_BYTES = 60_000
-FIGURES = ("click", "push", "climb", "accept", "slices")
+FIGURES = ("click", "push", "climb", "accept", "budget", "slices")
 
 CELLS = make_cells(0)
+PLANTS = [make_rosette(seed, size=32) for seed in range(12)]
+SPENT = [
+    Spent("few", "objects", 12, 14, (0.4, 0.6)),
+    Spent("more", "objects", 12, 60, (0.7,)),
+    Spent("some with strokes", "strokes", 12, 24, (0.6,)),
+    Spent("a few in full", "images", 2, 20, (0.5, 0.6)),
+    Spent("everything", "images", 12, 300, (0.8,)),
+    Spent("a long run", "objects", 14, 30, (0.75,), long=True),
+]
 
 
 def toy():
@@ -58,6 +79,7 @@ def made(plant):
         "climb": climb(g, scene.image, scene.truth, scene.truth > 0, caption="Seeds."),
         "accept": accept_or_reject(candidates, g, scene.image, scene.truth, caption="Candidates."),
         "click": click_a_leaf([recorded_scene("plant"), recorded_scene("nuclei")], caption="A plant."),
+        "budget": paint_the_budget(PLANTS, SPENT, columns=4, caption="Plants."),
         "push": push_it_around(*toy(), caption="A toy."),
     }
 
@@ -138,6 +160,12 @@ def test_shapes_that_do_not_fit_are_refused():
         click_a_leaf([scene._replace(truth=scene.truth[:-1])])
     with pytest.raises(ValueError, match="expected emb_f and emb_g"):
         push_it_around(f, g[:, :-1], labels, truth)
+    with pytest.raises(ValueError, match="samples: expected full rows of 5"):
+        paint_the_budget(PLANTS, SPENT, columns=5)
+    with pytest.raises(ValueError, match="spent: found .'few'.*give records of 8 images"):
+        paint_the_budget(PLANTS[:8], SPENT[:1], columns=4)
+    with pytest.raises(ValueError, match="spent: found nothing"):
+        paint_the_budget(PLANTS, [], columns=4)
 
 
 # --- every figure
@@ -269,7 +297,7 @@ def terms_of(f, g, labels, anchors):
 
 
 TERMS = """(() => {
-    const { value, gradient } = figure.terms(...argument, figure.lengths());
+    const { value, gradient } = figure.terms(...argument);
     const plain = Object.entries(gradient).map(([name, slopes]) => [name, [...slopes]]);
     return { value, gradient: Object.fromEntries(plain) };
 })()"""
@@ -424,14 +452,80 @@ def test_accept_agrees_with_the_module(browser, page_of, plant):  # noqa: F811
 @pytest.mark.browser
 def test_accept_by_hand(browser, page_of):  # noqa: F811
     with opened(browser, page_of("accept"), PHONE) as page:
-        before = ask(alive(page), "figure.state.candidate")
+        before = ask(alive(page), "figure.candidate.value")
         page.get_by_role("button", name="Next").tap()
-        assert ask(page, "figure.state.candidate") == before + 1
+        assert ask(page, "figure.candidate.value") == before + 1
         page.get_by_role("slider", name="threshold").focus()
         page.keyboard.press("End")
         page.wait_for_function("/ 0 are kept/.test(document.querySelector('.spoco-say').innerText)")
         page.keyboard.press("Home")
         page.wait_for_function("/accepted at 0.00/.test(document.querySelector('.spoco-say').innerText)")
+
+
+# --- paint the budget
+
+
+PLAN = """(() => {
+    [figure.images.value, figure.each.value, figure.ground.value] = argument;
+    return figure.plan();
+})()"""
+
+
+@pytest.mark.browser
+def test_budget_agrees_with_the_plans(browser, page_of):  # noqa: F811
+    with opened(browser, page_of("budget")) as page:
+        alive(page)
+        for each in (1, 2, 5, 16):
+            plan = plan_annotation(PLANTS, number=each)
+            found = ask(page, PLAN, [12, each, 0])
+            assert (found["way"], found["outlines"]) == ("objects", plan.annotated_objects)
+            assert found["minutes"] == pytest.approx(minutes_of(12, plan.annotated_objects, False, (5, 25, 10)))
+        for images in (1, 5, 12):
+            plan = plan_annotation(PLANTS, "images", fraction=images / 12)
+            found = ask(page, PLAN, [images, 16, 2])
+            assert (found["way"], found["outlines"]) == ("images", plan.annotated_objects)
+        found = ask(page, PLAN, [12, 2, 1])
+        assert found["way"] == "strokes"
+        assert found["minutes"] == pytest.approx(minutes_of(12, found["outlines"], True, (5, 25, 10)))
+        assert ask(page, PLAN, [5, 2, 0])["way"] is None  # no record is like that
+
+
+@pytest.mark.browser
+def test_budget_interpolates_only_inside(browser, page_of):  # noqa: F811
+    with opened(browser, page_of("budget")) as page:
+        alive(page)
+        for outlines in (14, 15, 30, 60):
+            expected = np.interp(np.log(outlines), np.log([14, 60]), [0.5, 0.7])
+            assert ask(page, "figure.between('objects', argument).score", outlines) == pytest.approx(expected)
+        for way, outlines in (("objects", 13), ("objects", 61), ("strokes", 23), ("images", 301), ("images", 19)):
+            assert ask(page, "figure.between(...argument)", [way, outlines]) is None
+        assert ask(page, "figure.between('strokes', 24).score") == pytest.approx(0.6)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("how", [DESKTOP, PHONE], ids=["mouse", "touch"])
+def test_budget_by_hand(browser, page_of, how):  # noqa: F811
+    def says(page, words):
+        page.wait_for_function("words => document.querySelector('.spoco-say').innerText.includes(words)", arg=words)
+
+    most = max(int(sample.labels.max()) for sample in PLANTS)
+    with opened(browser, page_of("budget"), how) as page:
+        says(alive(page), "24 outlines in 12 images, 11 minutes. Interpolated between few (14 outlines) and more (60)")
+        page.get_by_label("all of it").check()
+        assert ask(page, "figure.each.value") == most  # a background is whole when all objects are outlined
+        says(page, "Interpolated between a few in full (20 outlines) and everything (300)")
+        page.get_by_role("slider", name="outlines in each").focus()
+        page.keyboard.press("ArrowLeft")
+        assert page.get_by_label("nothing").is_checked()
+        slider = page.get_by_role("slider", name="images with labels")
+        box = slider.bounding_box()
+        press = page.touchscreen.tap if how is PHONE else page.mouse.click
+        press(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        assert 3 < ask(page, "figure.images.value") < 10
+        says(page, "Not measured: no record has labels in some of the images, unless in full.")
+        page.get_by_role("slider", name="look at record").focus()
+        page.keyboard.press("End")
+        says(page, "Record a long run: 30 outlines in 14 images, 14 minutes, SBD 0.75 (1 seed)")
 
 
 # --- slices
@@ -450,13 +544,13 @@ def test_slices_by_hand(browser, page_of):  # noqa: F811
             ("End", len(CELLS.labels) - 1),
         ):
             page.keyboard.press(key)
-            assert ask(page, "figure.state.slice") == expected
+            assert ask(page, "figure.slice.value") == expected
         for z in (0, 7, len(CELLS.labels) // 2):
             ask(page, "figure.go(argument)", z)
             assert ask(page, "figure.objects()") == len(np.unique(CELLS.labels[z][CELLS.labels[z] > 0]))
         page.get_by_role("slider", name="slice").focus()
         page.keyboard.press("ArrowRight")
-        assert ask(page, "figure.state.slice") == len(CELLS.labels) // 2 + 1
+        assert ask(page, "figure.slice.value") == len(CELLS.labels) // 2 + 1
         page.wait_for_function(
             "/Slice [0-9]+ of [0-9]+, [0-9.]+ .m deep/.test(document.querySelector('.spoco-say').innerText)"
         )
@@ -469,8 +563,9 @@ FRAMES = {
     "click": "figure.state.pixel = (figure.state.pixel + 67) % 4096",
     "push": "figure.descend()",
     "climb": "figure.state.still ? figure.reset() : figure.advance()",
-    "slices": "figure.go((figure.state.slice + 1) % 20)",
-    "accept": "figure.state.candidate = 1 + (figure.state.candidate % figure.medians.length)",
+    "slices": "figure.go((figure.slice.value + 1) % 20)",
+    "budget": "figure.each.value = 1 + (figure.each.value % 12)",
+    "accept": "figure.candidate.value = 1 + (figure.candidate.value % figure.medians.length)",
 }
 
 

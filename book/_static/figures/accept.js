@@ -46,12 +46,11 @@ spoco.figures.accept = async (data, stage) => {
   }
   const curve = Array.from({ length: 101 }, (_, n) => [n / 100, score(n / 100).sbd]);
 
-  const state = { candidate: data.candidate, pixel: 0 };
   const [chosen, copy, dots, result, scores] = Array.from({ length: 5 }, S.canvas);
   const words = S.say();
-  const candidate = S.slider("candidate", { min: 1, max: total, step: 1, value: state.candidate, digits: 0, unit: ` of ${total}` },
-    (k) => { Object.assign(state, { candidate: k, pixel: 0 }); pixel.value = 1; });
-  const pixel = S.slider("pixel drawn from it", { min: 1, max: data.drawn[0].length, step: 1, value: 1, digits: 0 }, (j) => { state.pixel = j - 1; });
+  const candidate = S.slider("candidate", { min: 1, max: total, step: 1, value: data.candidate, unit: ` of ${total}` },
+    () => { pixel.value = 1; });
+  const pixel = S.slider("pixel drawn from it", { min: 1, max: data.drawn[0].length, step: 1, value: 1 });
   const threshold = S.slider("threshold", { min: 0, max: 1, step: 0.01, value: data.threshold });
   const go = (way) => { candidate.value += way; candidate.input.dispatchEvent(new Event("input")); };
   stage.append(
@@ -69,24 +68,24 @@ spoco.figures.accept = async (data, stage) => {
   });
 
   return {
-    state, threshold, candidate, medians, ious, score,
+    threshold, candidate, medians, ious, score,
     draw() {
-      const k = state.candidate, drawn = data.drawn[k - 1], own = ious[k - 1], colour = S.colourOf(data.palette, data.colours[k - 1]);
+      const k = candidate.value, j = pixel.value - 1, drawn = data.drawn[k - 1], own = ious[k - 1], colour = S.colourOf(data.palette, data.colours[k - 1]);
       const { kept, sbd } = score(threshold.value), accepted = medians[k - 1] >= threshold.value;
       const first = over(chosen, (i) => candidates[i] === k && colour);
       for (const p of drawn) first.spot(p, 2);
-      first.spot(drawn[state.pixel], 6);
-      const mask = maskOf(drawn[state.pixel]);
-      over(copy, (i) => mask[i] && (candidates[i] === k ? colour : "#ffffff")).spot(drawn[state.pixel], 6);
+      first.spot(drawn[j], 6);
+      const mask = maskOf(drawn[j]);
+      over(copy, (i) => mask[i] && (candidates[i] === k ? colour : "#ffffff")).spot(drawn[j], 6);
 
       const chart = S.axes(dots, { x: [0.5, own.length + 0.5], y: [0, 1], xlabel: "pixels, sorted", ylabel: "IoU with S", aspect: 1 });
       const level = (value, dash) => chart.line([[0.5, value], [own.length + 0.5, value]], { dash });
       level(medians[k - 1], []);
       level(threshold.value, [5, 4]);
       chart.fillStyle = colour;
-      [...own.keys()].sort((a, b) => own[a] - own[b]).forEach((j, n) => {
-        chart.dot(n + 1, own[j], 3.5);
-        if (j === state.pixel) chart.ring(n + 1, own[j], 5);
+      [...own.keys()].sort((a, b) => own[a] - own[b]).forEach((i, n) => {
+        chart.dot(n + 1, own[i], 3.5);
+        if (i === j) chart.ring(n + 1, own[i], 5);
       });
       chart.fillStyle = chart.colour;
       chart.textAlign = "left";
@@ -106,7 +105,7 @@ spoco.figures.accept = async (data, stage) => {
         `at ${threshold.value.toFixed(2)}. Of ${total} candidates ${kept.length} are kept, of ${ids.length} true objects; SBD ${sbd.toFixed(2)}.`,
       );
       S.name(chosen, `The image with candidate ${k} in colour and ${drawn.length} pixels drawn from it.`);
-      S.name(copy, `What pixel ${state.pixel + 1} selects in g: IoU ${own[state.pixel].toFixed(2)} with the candidate.`);
+      S.name(copy, `What pixel ${j + 1} selects in g: IoU ${own[j].toFixed(2)} with the candidate.`);
       S.name(dots, `The ${own.length} IoUs, their median ${medians[k - 1].toFixed(2)}, and the threshold.`);
       S.name(result, `The image with the ${kept.length} accepted candidates in colour.`);
       S.name(scores, `SBD over the threshold; at ${threshold.value.toFixed(2)} it is ${sbd.toFixed(2)}.`);

@@ -55,22 +55,21 @@ spoco.figures.climb = async (data, stage) => {
     const pairs = overlap.flatMap((of, m) => [...of].map(([k, n]) => [n, m, k])).sort((a, b) => b[0] - a[0]);
     const wish = new Map(), owner = new Map();
     for (const [, m, k] of pairs) if (!wish.has(m)) { wish.set(m, k); if (!owner.has(k)) owner.set(k, m); }
-    let fresh = truth.reduce((a, b) => Math.max(a, b), 0);
+    let fresh = Math.max(0, ...truth);
     return modes.map((_, m) => (owner.get(wish.get(m)) === m ? wish.get(m) : ++fresh));
   }
 
-  const state = { steps: 0, seeds: null, paths: [], weight: null, member: null, modes: [], still: false };
+  const state = {};
   const plane = S.canvas(), map = S.canvas();
   const words = S.say();
   const play = S.player("Climb", () => { advance(); self.draw(); return !state.still; }, 180); // slow enough for the eye
   play.element.addEventListener("click", () => { if (state.still) reset(); });
   const bandwidth = S.slider("bandwidth", { min: 0.1, max: 4, step: 0.05, value: data.bandwidth }, () => { reset(); finish(); });
   const shown = S.toggle("colour by true object", false);
-  const stopped = (then) => () => { play.run(false); then(); };
   stage.append(
     S.panels(S.panel("the pixels as points, and the seeds", plane, true), S.panel("the picture, by the mode each pixel goes to", map, true)),
-    S.controls(bandwidth, play, S.button("Step", stopped(advance)), S.button("To the end", stopped(finish)),
-      S.button("Start again", stopped(reset)), shown),
+    S.controls(bandwidth, play, S.button("Step", play.stop(advance)), S.button("To the end", play.stop(finish)),
+      S.button("Start again", play.stop(reset)), shown),
     words.element,
   );
 
@@ -101,10 +100,7 @@ spoco.figures.climb = async (data, stage) => {
     for (let n = 0; n < 60 && !state.still; n++) advance();
   }
 
-  const range = (values) => {
-    const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
-    return [low - 0.6, high + 0.6];
-  };
+  const range = (values) => [Math.min(...values) - 0.6, Math.max(...values) + 0.6];
   const across = range(right), along = range(down);
 
   const self = {

@@ -23,9 +23,7 @@ window.spoco = window.spoco || (() => {
 .spoco-controls legend { float: none; font: inherit; font-weight: 600; margin: 0; padding: 0; width: auto; }
 .spoco-controls input[type="range"] { accent-color: #0a7d74; height: 1.8rem; margin: 0; width: 11rem; max-width: 78vw; }
 .spoco-controls input[type="checkbox"], .spoco-controls input[type="radio"] { accent-color: #0a7d74; flex: none; height: 1.1rem; margin: 0; width: 1.1rem; }
-.spoco-controls button, .spoco-controls select { background: transparent; border: 1px solid currentColor; border-radius: 4px; color: inherit; font: inherit; min-height: 2.2rem; padding: 0.2rem 0.8rem; }
-.spoco-controls option { background: Canvas; color: CanvasText; }
-.spoco-controls button:disabled { opacity: 0.55; }
+.spoco-controls button { background: transparent; border: 1px solid currentColor; border-radius: 4px; color: inherit; font: inherit; min-height: 2.2rem; padding: 0.2rem 0.8rem; }
 .spoco-controls output { font-variant-numeric: tabular-nums; }
 .spoco-say { font-variant-numeric: tabular-nums; margin: 0.4rem 0; min-height: 2.9em; }
 @media (max-width: 500px) {
@@ -34,7 +32,7 @@ window.spoco = window.spoco || (() => {
 }
 @media print { .spoco-controls { display: none; } }`;
 
-  // ------------------------------------------------------------------ data
+  // ---- data
 
   /** Numbers that Python packed (figures/packing.py): a Float32Array with its `shape`. */
   async function unpack(packed) {
@@ -68,7 +66,7 @@ window.spoco = window.spoco || (() => {
   /** Object k has one colour through the book; 0 is background. */
   const colourOf = (palette, k) => (k > 0 ? palette[(k - 1) % palette.length] : "#8a8f98");
 
-  // ------------------------------------------------------------------ elements
+  // ---- elements
 
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -84,7 +82,7 @@ window.spoco = window.spoco || (() => {
   let serial = 0;
 
   /** A labelled slider. `value` can be read and set. The figure is drawn again after any input, click or key. */
-  function slider(label, { min, max, step, value, digits = 2, unit = "" }, changed = () => {}) {
+  function slider(label, { min, max, step, value, digits = step < 1 ? 2 : 0, unit = "" }, changed = () => {}) {
     const name = `spoco-input-${++serial}`;
     const shown = make("output", { for: name });
     const input = make("input", { type: "range", id: name, min, max, step, value });
@@ -143,6 +141,7 @@ window.spoco = window.spoco || (() => {
         self.playing = playing;
         element.textContent = playing ? "Pause" : label;
       },
+      stop: (then) => () => { self.run(false); then(); },
     };
     return self;
   }
@@ -175,14 +174,13 @@ window.spoco = window.spoco || (() => {
     };
   }
 
-  // ------------------------------------------------------------------ drawing
+  // ---- drawing
 
-  const ratio = () => Math.min(window.devicePixelRatio || 1, 2);
   const ink = (element) => getComputedStyle(element).color;
 
   /** The drawing context of a canvas, cleared, with one unit for one CSS pixel. `aspect` is height over width. */
   function fresh(canvas, aspect) {
-    const width = canvas.clientWidth || 260, height = Math.round(width * aspect), dense = ratio();
+    const width = canvas.clientWidth || 260, height = Math.round(width * aspect), dense = Math.min(window.devicePixelRatio || 1, 2);
     if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
       canvas.width = Math.round(width * dense);
       canvas.height = Math.round(height * dense);
@@ -194,14 +192,13 @@ window.spoco = window.spoco || (() => {
     return Object.assign(context, { wide: width, high: height });
   }
 
-  /** Where the ticks of an axis are, and how many digits they need. */
-  const steps = (low, high, count) => {
-    const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-    const step = power * [1, 2, 5, 10].find((m) => m * power >= rough);
-    const ticks = [];
-    for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) ticks.push(tick);
-    return [ticks, Math.max(0, -Math.floor(Math.log10(step) + 1e-9))];
-  };
+  /** Ticks of an axis, at most about `count`: `put(value, digits)` for each. */
+  function ticks(from, to, count, put) {
+    const low = Math.min(from, to), high = Math.max(from, to), rough = (high - low) / Math.max(2, count);
+    const power = 10 ** Math.floor(Math.log10(rough)), step = power * [1, 2, 5, 10].find((m) => m * power >= rough);
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) put(tick, digits);
+  }
 
   /** Axes on a canvas: the context with `at` and `up`, from values to places, their inverses, `line` and `dot`.
 
@@ -232,13 +229,11 @@ window.spoco = window.spoco || (() => {
     context.stroke();
     context.textAlign = "center";
     context.textBaseline = "top";
-    const [xs, xdigits] = steps(Math.min(x0, x1), Math.max(x0, x1), Math.max(2, width / 70));
-    for (const tick of xs) context.fillText(said(tick, xdigits), at(tick), top + height + 4);
+    ticks(x0, x1, width / 70, (v, digits) => context.fillText(said(v, digits), at(v), top + height + 4));
     context.fillText(xlabel, left + width / 2, context.high - 14);
     context.textAlign = "right";
     context.textBaseline = "middle";
-    const [ys, ydigits] = steps(Math.min(y0, y1), Math.max(y0, y1), Math.max(2, height / 50));
-    for (const tick of ys) context.fillText(tick.toFixed(ydigits), left - 5, up(tick));
+    ticks(y0, y1, height / 50, (v, digits) => context.fillText(v.toFixed(digits), left - 5, up(v)));
     context.save();
     context.translate(10, top + height / 2);
     context.rotate(-Math.PI / 2);
@@ -274,7 +269,10 @@ window.spoco = window.spoco || (() => {
   function veiled(canvas, picture, [rows, columns], colourAt, { smooth = false, aspect = rows / columns } = {}) {
     const context = fresh(canvas, aspect), pixels = new Uint8ClampedArray(4 * rows * columns);
     const small = make("canvas", { width: columns, height: rows });
-    for (let i = 0; i < rows * columns; i++) pixels.set(colourAt(i), 4 * i);
+    for (let i = 0; i < rows * columns; i++) {
+      const colour = colourAt(i);
+      for (let c = 0; c < 4; c++) pixels[4 * i + c] = colour[c]; // much faster than set()
+    }
     small.getContext("2d").putImageData(new ImageData(pixels, columns, rows), 0, 0);
     context.imageSmoothingEnabled = true;
     if (picture.length) context.drawImage(...picture, 0, 0, context.wide, context.high);
@@ -299,10 +297,10 @@ window.spoco = window.spoco || (() => {
     canvas.setAttribute("aria-roledescription", "picture to click");
     name(canvas, `${label} Arrow keys move the cursor, Enter picks the pixel.`);
     const self = { cursor: null, start: [rows >> 1, columns >> 1] };
+    const within = (row, column) => [[row, rows], [column, columns]].map(([at, count]) => Math.min(count - 1, Math.max(0, Math.floor(at))));
     const place = (event) => {
       const box = canvas.getBoundingClientRect();
-      const clip = (share, count) => Math.min(count - 1, Math.max(0, Math.floor(share * count)));
-      return [clip((event.clientY - box.top) / box.height, rows), clip((event.clientX - box.left) / box.width, columns)];
+      return within(((event.clientY - box.top) / box.height) * rows, ((event.clientX - box.left) / box.width) * columns);
     };
     canvas.addEventListener("click", (event) => {
       self.cursor = null;
@@ -317,8 +315,7 @@ window.spoco = window.spoco || (() => {
       event.preventDefault();
       const [row, column] = self.start, far = event.shiftKey ? 5 : 1;
       if (enters) return pick(row, column);
-      const within = (place, count) => Math.min(count - 1, Math.max(0, place));
-      self.start = self.cursor = [within(row + far * way[1], rows), within(column + far * way[0], columns)];
+      self.start = self.cursor = within(row + far * way[1], column + far * way[0]);
       over(...self.cursor);
     });
     canvas.addEventListener("blur", () => { self.cursor = null; over(); });
@@ -336,7 +333,7 @@ window.spoco = window.spoco || (() => {
     }
   }
 
-  // ------------------------------------------------------------------ life of a figure
+  // ---- life of a figure
 
   const figures = {};
 
@@ -366,23 +363,20 @@ window.spoco = window.spoco || (() => {
       still.replaceWith(stage);
       root.spoco = figure;
       const themed = () => {
-        const light = rgbOf(ink(root)).reduce((a, b) => a + b, 0) > 380; // light ink stands on dark paper
+        const light = ink(root).match(/[\d.]+/g).slice(0, 3).reduce((sum, c) => sum + Number(c), 0) > 380; // on dark paper
         stage.classList.toggle("spoco-dark", light);
         stage.style.colorScheme = light ? "dark" : "light";
         figure.later();
       };
       themed();
       new ResizeObserver(figure.later).observe(stage);
-      new MutationObserver(themed).observe(document.documentElement, { attributes: true });
-      if (document.body) new MutationObserver(themed).observe(document.body, { attributes: true });
+      for (const element of [document.documentElement, document.body]) new MutationObserver(themed).observe(element, { attributes: true });
       figure.draw();
       root.dataset.ready = "yes";
     } catch (error) {
       console.error(`The figure ${root.dataset.figure} stays still:`, error);
     }
   }
-
-  const rgbOf = (colour) => (colour.match(/[\d.]+/g) || [0, 0, 0]).slice(0, 3).map(Number);
 
   return {
     figures, start, unpack, image, rgb, colourOf, make, slider, toggle, choice, button, player, controls, canvas, name,

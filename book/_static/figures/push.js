@@ -6,11 +6,11 @@ spoco.figures.push = async (data, stage) => {
   const NAMES = ["pull", "push", "regularizer", "instance", "unlabeled_push", "consistency"];
   const SHOWN = ["pull", "push", "regulariser", "instance", "unlabelled push", "consistency"];
 
-  // ------------------------------------------------------------------ the terms, as in spoco_lite.losses
+  // ---- the terms, as in spoco_lite.losses
 
   /** Values of the six terms, and their gradients with respect to f. Points are arrays [x0, y0, x1, y1, ...]. */
-  function terms(f, g, labels, anchors, { deltaVar, deltaDist, threshold }) {
-    const count = labels.length, rate = -Math.log(threshold) / deltaVar ** 2;
+  function terms(f, g, labels, anchors) {
+    const { deltaVar, deltaDist, threshold } = data, count = labels.length, rate = -Math.log(threshold) / deltaVar ** 2;
     const gradient = Object.fromEntries(NAMES.map((name) => [name, new Float64Array(f.length)]));
     const value = Object.fromEntries(NAMES.map((name) => [name, 0]));
     const regions = [...new Set(labels)].filter((k) => k >= 0).sort((a, b) => a - b);
@@ -81,27 +81,26 @@ spoco.figures.push = async (data, stage) => {
   };
 
   /** Unlabelled points at random, each at least deltaVar from every earlier one in f and in g; at most 20. */
-  function drawAnchors(f, g, labels, deltaVar) {
+  function drawAnchors() {
     let left = [...labels.keys()].filter((i) => labels[i] < 0);
-    const anchors = [], apart = (e, i, j) => Math.hypot(e[2 * i] - e[2 * j], e[2 * i + 1] - e[2 * j + 1]) >= deltaVar;
-    while (left.length && anchors.length < 20) {
+    const apart = (e, i, j) => Math.hypot(e[2 * i] - e[2 * j], e[2 * i + 1] - e[2 * j + 1]) >= data.deltaVar;
+    state.anchors = [];
+    while (left.length && state.anchors.length < 20) {
       const m = left[Math.floor(random() * left.length)];
-      anchors.push(m);
-      left = left.filter((i) => apart(f, i, m) && apart(g, i, m));
+      state.anchors.push(m);
+      left = left.filter((i) => apart(state.f, i, m) && apart(state.g, i, m));
     }
-    return anchors;
   }
 
-  // ------------------------------------------------------------------ state and controls
+  // ---- state and controls
 
   const { rows, columns, labels, truth } = data, count = labels.length;
-  const state = { f: null, g: null, anchors: [], steps: 0, chosen: data.chosen, held: false };
-  const lengths = () => ({ deltaVar: data.deltaVar, deltaDist: data.deltaDist, threshold: data.threshold });
+  const state = { chosen: data.chosen, held: false };
 
   function reset() {
     seed = 1;
     Object.assign(state, { f: Float64Array.from(data.f), g: Float64Array.from(data.g), steps: 0 });
-    state.anchors = drawAnchors(state.f, state.g, labels, data.deltaVar);
+    drawAnchors();
   }
 
   const switches = NAMES.map((name, i) => {
@@ -118,24 +117,21 @@ spoco.figures.push = async (data, stage) => {
   const mask = S.canvas();
   const words = S.say();
   const play = S.player("Play", () => { descend(); self.draw(); });
-  const stopped = (then) => () => { play.run(false); then(); };
-  const rate = S.slider("step length", { min: 0.5, max: 20, step: 0.5, value: data.rate, digits: 1 });
+  const rate = S.slider("step length", { min: 0.5, max: 20, step: 0.5, value: data.rate });
   const momentum = S.slider("momentum of g", { min: 0.8, max: 1, step: 0.005, value: data.momentum, digits: 3 });
   stage.append(
     S.make("style", {}, ".spoco-figure .spoco-terms { align-items: center; display: grid; gap: 0 0.8rem; grid-template-columns: auto minmax(3rem, 11rem) 3.9rem 3.6rem; justify-content: start; }" +
-      ".spoco-figure .spoco-terms input[type=range] { max-width: 100%; width: 100%; }" +
-      ".spoco-plane { display: grid; gap: 0.6rem 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }"),
-    S.make("div", { class: "spoco-plane" },
-      S.panel("the embedding", plane),
-      S.make("div", {}, S.panel("soft mask of the chosen point, in the picture", mask), table)),
-    S.controls(play, S.button("Step", stopped(descend)), S.button("Start again", stopped(reset)), rate, momentum),
+      ".spoco-figure .spoco-terms input[type=range] { max-width: 100%; width: 100%; }"),
+    S.panels(S.panel("the embedding", plane, true),
+      S.make("div", { class: "spoco-wide" }, S.panel("soft mask of the chosen point, in the picture", mask), table)),
+    S.controls(play, S.button("Step", play.stop(descend)), S.button("Start again", play.stop(reset)), rate, momentum),
     words.element,
   );
 
   /** One step of gradient descent on the weighted sum of the terms that are on; g follows f. */
   function descend() {
-    state.anchors = drawAnchors(state.f, state.g, labels, data.deltaVar); // new ones in every step, as in training
-    const { gradient } = terms(state.f, state.g, labels, state.anchors, lengths());
+    drawAnchors(); // new ones in every step, as in training
+    const { gradient } = terms(state.f, state.g, labels, state.anchors);
     for (const { name, weight } of switches) {
       for (let i = 0; i < 2 * count; i++) {
         if (!(state.held && i >> 1 === state.chosen)) state.f[i] -= weight * rate.value * gradient[name][i];
@@ -146,7 +142,7 @@ spoco.figures.push = async (data, stage) => {
     state.steps++;
   }
 
-  // ------------------------------------------------------------------ drawing and dragging
+  // ---- drawing and dragging
 
   let axes = null;
   const at = (i) => [state.f[2 * i], state.f[2 * i + 1]];
@@ -185,10 +181,10 @@ spoco.figures.push = async (data, stage) => {
   }
 
   const self = {
-    state, terms, descend, lengths,
+    state, terms, descend,
     at: (i) => { const box = plane.getBoundingClientRect(), [x, y] = at(i); return [box.left + axes.at(x), box.top + axes.up(y)]; },
     draw() {
-      const { value, means, regions } = terms(state.f, state.g, labels, state.anchors, lengths());
+      const { value, means, regions } = terms(state.f, state.g, labels, state.anchors);
       drawPlane(means, regions);
       drawMask();
       let total = 0;

@@ -2,22 +2,20 @@
 spoco.figures.slices = async (data, stage) => {
   "use strict";
   const S = spoco;
-  const labels = await S.unpack(data.labels), [depth, rows, columns] = labels.shape;
+  const labels = await S.unpack(data.labels), [depth, rows, columns] = labels.shape, size = rows * columns;
   const tall = await Promise.all(data.pictures.map(([, url]) => S.image(url)));
-  const state = { slice: depth >> 1 };
   const names = [...data.pictures.map(([name]) => name), data.title];
   const canvases = names.map(S.canvas);
   const words = S.say();
-  const slice = S.slider("slice", { min: 0, max: depth - 1, step: 1, value: state.slice, digits: 0, unit: ` of ${depth - 1}` }, go);
+  const slice = S.slider("slice", { min: 0, max: depth - 1, step: 1, value: depth >> 1, unit: ` of ${depth - 1}` });
   const outline = S.toggle("objects over the image", false);
   stage.append(S.panels(...canvases.map((canvas, i) => S.panel(names[i], canvas))), S.controls(slice, outline), words.element);
   stage.tabIndex = 0;
   stage.setAttribute("role", "group");
-  stage.setAttribute("aria-label", "Slices of a volume. Arrow keys go up and down, Home and End to the first and the last.");
+  S.name(stage, "Slices of a volume. Arrow keys go up and down, Home and End to the first and the last.");
   stage.addEventListener("keydown", (event) => {
     if (event.target !== stage) return;
-    const z = state.slice;
-    const to = { ArrowUp: z + 1, ArrowRight: z + 1, ArrowDown: z - 1, ArrowLeft: z - 1, PageUp: z + 5, PageDown: z - 5, Home: 0, End: depth - 1 }[event.key];
+    const z = slice.value, to = { ArrowUp: z + 1, ArrowRight: z + 1, ArrowDown: z - 1, ArrowLeft: z - 1, PageUp: z + 5, PageDown: z - 5, Home: 0, End: depth - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     go(to);
@@ -25,21 +23,20 @@ spoco.figures.slices = async (data, stage) => {
   for (const canvas of canvases) { // a swipe or a drag to the side turns the slices
     let from = null;
     canvas.style.touchAction = "pan-y";
-    canvas.addEventListener("pointerdown", (event) => { from = [event.clientX, state.slice]; canvas.setPointerCapture(event.pointerId); });
+    canvas.addEventListener("pointerdown", (event) => { from = [event.clientX, slice.value]; canvas.setPointerCapture(event.pointerId); });
     canvas.addEventListener("pointermove", (event) => { if (from) go(from[1] + Math.round((event.clientX - from[0]) / 8)); });
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { from = null; });
   }
   function go(z) {
-    state.slice = Math.min(depth - 1, Math.max(0, z));
-    slice.value = state.slice;
+    slice.value = z; // within its bounds
     self.later();
   }
 
   const self = {
-    state, slice, go,
-    objects: () => [...new Set(labels.subarray(state.slice * rows * columns, (state.slice + 1) * rows * columns))].filter((k) => k > 0).length,
+    slice, go,
+    objects: () => [...new Set(labels.subarray(slice.value * size, (slice.value + 1) * size))].filter((k) => k > 0).length,
     draw() {
-      const z = state.slice, start = z * rows * columns, solid = tall.length; // the last picture is of objects alone
+      const z = slice.value, start = z * size, solid = tall.length; // the last picture is of objects alone
       canvases.forEach((canvas, i) => {
         const veil = (j) => {
           const k = labels[start + j];
