@@ -10,16 +10,20 @@ import time
 
 import pytest
 import torch
+from test_predict import Colour, picture
 
+from spoco_lite.data import Sample
 from spoco_lite.data.annotation import plan_annotation
 from spoco_lite.data.sets import rosettes
 from spoco_lite.data.writing import alone
+from spoco_lite.prediction.decoders import check_decoder, decode, decoder_of
 from spoco_lite.prediction.evaluate import evaluate_run
 from spoco_lite.results.runs import load_model
 from spoco_lite.training import loop
 from spoco_lite.training.config import Config
 from spoco_lite.training.loop import Training
 from spoco_lite.training.sweep import sweep
+from spoco_lite.unet import MomentumPair
 
 TINY = Config(size=32, widths=(4, 8), embedding_dim=4, batch=2, held_out=2, steps=4, validate_every=2, log_every=2)
 
@@ -161,6 +165,16 @@ def test_a_wrong_option_of_the_decoder_is_said_before_anything_is_done(tmp_path,
     with pytest.raises(ValueError, match="decoder: ") as error:
         train(dataclasses.replace(TINY, decoder=decoder), tmp_path / "run")
     assert words in str(error.value) and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "decoder", [{"consistent": False}, {"cluster": "hdbscan"}, {"min_size": 5, "pieces": 9}], ids=str
+)
+def test_an_option_of_the_decoder_that_passes_is_one_that_decodes(decoder):
+    decoder = decoder_of({"decoder": decoder}, masked=False)
+    check_decoder(decoder)
+    image, truth = picture()
+    assert decode(MomentumPair(Colour()), Sample(image, truth, "a"), decoder, size=None, masked=False).max() >= 2
 
 
 # ---------------------------------------------------------------------- two at a time

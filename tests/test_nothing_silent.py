@@ -11,7 +11,7 @@ from test_predict_command import predict
 
 from spoco_lite.data.folder import read
 from spoco_lite.metrics import evaluate
-from spoco_lite.prediction.decoders import CANDIDATES, DEFAULTS, OWN_MASK, WHOLE_IMAGE, WITH_MASK, decoder_of
+from spoco_lite.prediction.decoders import CANDIDATES, DEFAULTS, OWN_MASK, WHOLE_IMAGE, WITH_MASK, decoder_of, with_own
 from spoco_lite.prediction.evaluate import evaluate_run
 from spoco_lite.training.config import Config
 from spoco_lite.training.loop import train
@@ -69,19 +69,19 @@ def test_options_of_the_decoder_reach_validation_scores_and_prediction(cells, tm
     decoder = {"min_size": 7, "iou_threshold": 0.35}
     folder = trained(cells, tmp_path / "run", decoder=decoder)
     record = evaluate_run(folder, tuning_images=1, progress=False)
-    assert record["scores"][f"{WHOLE_IMAGE}, default decoder"]["decoder"] == DEFAULTS[WHOLE_IMAGE] | decoder
+    assert record["scores"][f"{WHOLE_IMAGE}, default decoder"]["decoder"] == with_own(DEFAULTS[WHOLE_IMAGE], decoder)
     assert all(one["decoder"]["min_size"] == 7 for one in record["tuning"][WHOLE_IMAGE]["tried"])
     assert len(record["tuning"][WHOLE_IMAGE]["tried"]) == len(CANDIDATES[WHOLE_IMAGE]) - 2  # two differ in it alone
     assert predict(folder, cells / "val" / "images", tmp_path / "out") == 0
     settings = json.loads((tmp_path / "out" / "predict.json").read_text())
-    assert settings["decoder"] == DEFAULTS[WHOLE_IMAGE] | decoder
+    assert settings["decoder"] == with_own(DEFAULTS[WHOLE_IMAGE], decoder)
 
 
 def test_inside_a_mask_only_what_an_object_is_holds():
     config = {"decoder": {"min_size": 7, "bandwidth": 0.75, "pieces": 9}}
-    assert decoder_of(config, masked=True) == DEFAULTS[WITH_MASK] | {"min_size": 7, "pieces": 9}
-    assert decoder_of(config, masked=False) == DEFAULTS[WHOLE_IMAGE] | config["decoder"]
-    assert decoder_of(config | {"foreground": 1.0}, masked=False) == DEFAULTS[OWN_MASK] | config["decoder"]
+    assert decoder_of(config, masked=True) == {"cluster": "hdbscan", "consistent": False, "min_size": 7, "pieces": 9}
+    for more, way in (({}, WHOLE_IMAGE), ({"foreground": 1.0}, OWN_MASK)):
+        assert decoder_of(config | more, masked=False) == with_own(DEFAULTS[way], config["decoder"])
     assert decoder_of({}, masked=True) == DEFAULTS[WITH_MASK]
 
 

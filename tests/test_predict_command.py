@@ -103,7 +103,7 @@ def test_labels_are_those_of_segment_image(plants, tmp_path):
     file = sorted((plants / "images").iterdir())[0]
     assert predict(plants / "run", file, tmp_path / "out") == 0
     image = np.moveaxis(np.asarray(Image.open(file)), -1, 0) / np.float32(255)
-    options = {"consistent": True, "min_size": 50, "iou_threshold": 0.6}
+    options = {"consistent": True, "specks": 50, "iou_threshold": 0.6}
     expected = segment_image(load_model(plants / "run"), image, size=64, **options)
     assert np.array_equal(tifffile.imread(tmp_path / "out" / f"{file.stem}.tif"), expected)
 

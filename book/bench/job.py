@@ -144,7 +144,7 @@ def score(row: Row, config: Config, folder: Path, samples: list[Sample]) -> tupl
             elif row.peer == "three classes":
                 labels = decode_classes(decoding.seen_by_g[0].numpy(), foreground=mask, min_size=MIN_SIZE)
             else:
-                decoder = DEFAULTS[way_of(pair, masked=way == INSIDE)] | {"min_size": MIN_SIZE}
+                decoder = DEFAULTS[way_of(pair, masked=way == INSIDE)] | {"specks": MIN_SIZE}
                 labels = decoding.labels(decoder, masked=way == INSIDE)
             if labels.shape != sample.labels.shape:
                 labels = resize_labels(torch.from_numpy(labels), sample.labels.shape).numpy()

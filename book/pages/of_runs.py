@@ -11,6 +11,7 @@ from tables import commit, count, difference, frame, gibibytes, markdown
 
 from spoco_lite.commands.train import options_of
 from spoco_lite.prediction.decoders import WHOLE_IMAGE, WITH_MASK
+from spoco_lite.results.runs import of_today
 from spoco_lite.training.config import Config
 
 METRICS = {  # of a record: title, format
@@ -34,7 +35,7 @@ NONE = "No run has been recorded yet."
 
 def read_records(data: Path) -> list[dict]:
     """The records of all runs that have been scored: by data set, the fewest labels first."""
-    records = [json.loads(path.read_text()) for path in sorted((data / "runs").glob("*/run.json"))]
+    records = [of_today(json.loads(path.read_text())) for path in sorted((data / "runs").glob("*/run.json"))]
 
     def order(record: dict) -> tuple:
         labelled = record["config"]["fraction"], list(BACKGROUNDS).index(background(record))

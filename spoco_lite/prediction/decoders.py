@@ -3,6 +3,9 @@
 A *decoder* is a plain dictionary, so that a record can hold it: ``cluster`` ("mean_shift" or "hdbscan"), ``consistent``
 (keep only objects on which f and g agree), ``pieces`` (each connected piece of an object is one of its own, if it has
 so many pixels), and keyword arguments of the clusterer and of the segmentation.
+
+How small an object may be is ``min_size``, in pixels of the image as its file has it, like ``pieces``. Who says nothing
+gets ``specks``, in pixels that the networks see: these are noise, of whatever size the image is.
 """
 
 import inspect
@@ -26,11 +29,11 @@ WITH_MASK, WHOLE_IMAGE = "inside the given foreground", "whole image"
 OWN_MASK = "inside the network's own foreground"  # how whole images are decoded if the network has a channel for it
 
 # Chosen on 11 training images of CVPPP with the networks of two recorded runs, trained on 10% and 100% of the leaves.
-INSIDE, OUTSIDE = {"consistent": False, "min_size": 50}, {"consistent": True, "min_size": 50}
+INSIDE, OUTSIDE = {"consistent": False, "specks": 50}, {"consistent": True, "specks": 50}
 DEFAULTS = {
     WITH_MASK: {"cluster": "hdbscan", **INSIDE},
     WHOLE_IMAGE: {"cluster": "mean_shift", "radius": 1.0, "iou_threshold": 0.6, **OUTSIDE},
-    OWN_MASK: {"cluster": "hdbscan", "consistent": False, "min_size": 20},
+    OWN_MASK: {"cluster": "hdbscan", "consistent": False, "specks": 20},
 }
 _WHOLE = [
     *(
@@ -38,7 +41,7 @@ _WHOLE = [
         for b, r in ((1.0, 1.0), (0.75, 1.25))
         for t in (0.3, 0.4, 0.5, 0.6, 0.7)
     ),
-    {"cluster": "mean_shift", "radius": 1.0, "consistent": False, "min_size": 50},
+    {"cluster": "mean_shift", "radius": 1.0, "consistent": False, "specks": 50},
 ]
 CANDIDATES = {
     WITH_MASK: [
@@ -51,10 +54,10 @@ CANDIDATES = {
     WHOLE_IMAGE: [
         *_WHOLE,
         *(decoder | {"pieces": size} for decoder in _WHOLE for size in (50, 200)),  # these cost hardly anything
-        *(_WHOLE[k] | {"min_size": 20} for k in (0, 2)),  # for nuclei in 2D; 50 leaves out one in ten of bbbc038
+        *(_WHOLE[k] | {"specks": 20} for k in (0, 2)),  # for nuclei in 2D; 50 leaves out one in ten of bbbc038
     ],
     OWN_MASK: [
-        {"consistent": False, "min_size": size} | clusterer
+        {"consistent": False, "specks": size} | clusterer
         for size in (20, 50)
         for clusterer in (
             {"cluster": "hdbscan"},
@@ -63,8 +66,8 @@ CANDIDATES = {
         )
     ],
 }
-OF_SEGMENTATION = ("consistent", "iou_threshold", "min_size")  # the options of a decoder that are not its clusterer's
-OF_OBJECTS = ("min_size", "pieces")  # what an object is, whoever finds it
+OF_SEGMENTATION = ("consistent", "iou_threshold", "min_size", "specks")  # options that are not the clusterer's
+OF_OBJECTS = ("min_size", "specks", "pieces")  # what an object is, whoever finds it
 IN_ONE_PIECE = 1 << 22  # pixels; a larger image in its own resolution is decoded in tiles
 
 
@@ -88,8 +91,24 @@ def decoder_of(config: dict, *, masked: bool) -> dict:
     """
     own = config.get("decoder") or {}
     if masked:
-        return DEFAULTS[WITH_MASK] | {name: own[name] for name in OF_OBJECTS if name in own}
-    return DEFAULTS[OWN_MASK if config.get("foreground") else WHOLE_IMAGE] | own
+        return with_own(DEFAULTS[WITH_MASK], {name: own[name] for name in OF_OBJECTS if name in own})
+    return with_own(DEFAULTS[OWN_MASK if config.get("foreground") else WHOLE_IMAGE], own)
+
+
+def with_own(decoder: dict, own: dict | None) -> dict:
+    """A decoder with options of one's own, which end those that no longer fit: ``specks``, and of another clusterer.
+
+    >>> with_own({"cluster": "mean_shift", "radius": 1.0, "specks": 50}, {"min_size": 200})
+    {'cluster': 'mean_shift', 'radius': 1.0, 'min_size': 200}
+    >>> with_own({"cluster": "mean_shift", "radius": 1.0, "specks": 50}, {"cluster": "hdbscan"})
+    {'cluster': 'hdbscan', 'specks': 50}
+    """
+    own, left = own or {}, dict(decoder)
+    if "min_size" in own:
+        left.pop("specks", None)
+    if own.get("cluster", decoder["cluster"]) != decoder["cluster"]:
+        left = {name: value for name, value in left.items() if name in ("cluster", *OF_SEGMENTATION, *OF_OBJECTS)}
+    return left | own
 
 
 class Decoding:
@@ -142,7 +161,8 @@ class Decoding:
             return segment_tiles(self.pair, sample.image, cluster=cluster, progress=False, **common)
 
         def remembered(points: Tensor) -> Tensor:
-            key = masked, common["consistent"], common.get("min_size"), cluster.func, *cluster.keywords.items()
+            least = common.get("min_size"), common.get("specks")
+            key = masked, common["consistent"], *least, cluster.func, *cluster.keywords.items()
             if key not in self._clusters:
                 self._clusters[key] = cluster(points)
             return self._clusters[key]
@@ -161,6 +181,8 @@ def arguments(decoder: dict) -> dict:
     """
     options = {key: value for key, value in decoder.items() if key != "pieces"}
     found = {key: options.pop(key) for key in OF_SEGMENTATION if key in options}
+    if found.get("consistent") is False:
+        found.pop("iou_threshold", None)  # of what f and g must agree on
     return found | {"cluster": partial(CLUSTERERS[options.pop("cluster")], **options)}
 
 
@@ -179,21 +201,23 @@ def check_decoder(decoder: dict, *, ndim: int = 2) -> None:
     unknown = ", ".join(repr(key) for key in decoder if key not in known)
     if unknown:
         raise ValueError(f"decoder: found {unknown}; known with {name} are {', '.join(sorted(known))}")
-    for key, kind, what in (("consistent", bool, "true or false"), ("min_size", int, "whole pixels, 1 or more")):
-        if type(decoder.get(key, kind(1))) is not kind:
-            raise ValueError(f"decoder: found {key}={decoder[key]!r}; give {what}")
-    pieces, threshold = decoder.get("pieces"), decoder.get("iou_threshold", 0.5)
-    if pieces is not None and not (type(pieces) is int and pieces >= 1):
-        raise ValueError(f"decoder: found pieces={pieces!r}; give whole pixels, 1 or more")
+    if type(decoder.get("consistent", True)) is not bool:
+        raise ValueError(f"decoder: found consistent={decoder['consistent']!r}; give true or false")
+    for key in OF_OBJECTS:
+        value = decoder.get(key, 1)
+        if not (type(value) is int and value >= 1):
+            raise ValueError(f"decoder: found {key}={value!r}; give whole pixels, 1 or more")
+    if "min_size" in decoder and "specks" in decoder:
+        raise ValueError("decoder: found min_size and specks; give one, pixels of the image or of what networks see")
+    threshold = decoder.get("iou_threshold", 0.5)
     if not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
         raise ValueError(f"decoder: found iou_threshold={threshold!r}; give a number from 0 to 1")
-    options = arguments(decoder)
+    options = {key: value for key, value in arguments(decoder).items() if key not in OF_OBJECTS}
     embedding = torch.rand(2, *[9] * ndim, generator=torch.Generator().manual_seed(0))
     try:
         if options.pop("consistent", True):
             consistency_clustering(embedding, embedding, **options)
         else:
-            options.pop("iou_threshold", None)
             segment(embedding, **options)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"decoder: {error}; found {decoder}") from error

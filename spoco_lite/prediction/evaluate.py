@@ -19,7 +19,7 @@ from ..results.runs import LOCK, load_model, load_run, prediction_size, provenan
 from ..show.plot import match_colours, panels
 from ..show.progress import progress_of
 from ..unet import MomentumPair
-from .decoders import CANDIDATES, OF_OBJECTS, WHOLE_IMAGE, WITH_MASK, Decoding, decoder_of, way_of
+from .decoders import CANDIDATES, OF_OBJECTS, WHOLE_IMAGE, WITH_MASK, Decoding, decoder_of, way_of, with_own
 
 TUNING_WINDOW = 1 << 20  # pixels; of a larger one, its centre is enough to choose a decoder
 SCORES = {
@@ -102,7 +102,7 @@ def tune(
     if not isinstance(size, int):  # windows of volumes, which can be large
         samples = [centre(s, TUNING_WINDOW) for s in samples]
     candidates = []
-    for decoder in (candidate | (own or {}) for candidate in CANDIDATES[way_of(pair, masked=masked)]):
+    for decoder in (with_own(candidate, own) for candidate in CANDIDATES[way_of(pair, masked=masked)]):
         if decoder not in candidates:
             candidates.append(decoder)
     decoders = [(decoder, masked) for decoder in candidates]

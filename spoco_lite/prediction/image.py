@@ -1,5 +1,7 @@
 """From an image of any size to embeddings and to a label map of the same size."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,9 +12,10 @@ from torch import Tensor
 from ..augment import standardize
 from ..clustering import consistency_clustering, segment
 from ..data.sample import Size, resize_images, size_after
+from ..sums.points import check_positive
 from ..unet import EmbeddingUNet, MomentumPair
 
-MIN_SIZE = 16  # pixels, the default of segment
+SPECKS = 16  # pixels, the default of segment
 LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
@@ -70,6 +73,8 @@ def segment_image(
     size: Size | None = None,
     foreground: ArrayLike | None = None,
     consistent: bool | None = None,
+    min_size: int | None = None,
+    specks: int = SPECKS,
     seen: tuple[Tensor | None, Tensor, Tensor | None] | None = None,
     **options,
 ) -> Tensor:
@@ -87,6 +92,11 @@ def segment_image(
     consistent
         keep only the objects on which f and g agree (:func:`spoco_lite.clustering.consistency_clustering`).
         By default that is done where there is no foreground.
+    min_size
+        a smaller object is none: pixels of the image as it is given, whatever size the networks see it in.
+    specks
+        without ``min_size``: a cluster of fewer pixels is none, of those that the networks see. So the default fits
+        images that become smaller on their way and those that do not.
     seen
         embeddings by f and by g and the foreground by g, as :func:`look` gives them at `size`, if they are there
         already; those by f may be None where they are not needed, without `consistent`.
@@ -108,11 +118,12 @@ def segment_image(
         consistent = (foreground is None and found is None) if consistent is None else consistent
         seen = embed(pair.f, image, size=size) if consistent else None, emb_g, found
     emb_f, emb_g, mask = seen
+    options["min_size"] = least = least_seen(min_size, specks, shape, tuple(emb_g.shape[1:]))
     if foreground is not None:
         mask = torch.as_tensor(np.asarray(foreground), dtype=torch.bool, device=emb_g.device)
         mask = F.interpolate(mask[None, None].float(), emb_g.shape[1:], mode="nearest-exact")[0, 0] > 0
     elif mask is not None:
-        mask = without_islands(mask, options.get("min_size", MIN_SIZE))
+        mask = without_islands(mask, least)
     if (mask is None) if consistent is None else consistent:
         labels = consistency_clustering(emb_f, emb_g, foreground=mask, **options)
     else:
@@ -121,6 +132,20 @@ def segment_image(
     if foreground is not None:
         labels = labels * torch.as_tensor(np.asarray(foreground), dtype=torch.bool, device=labels.device)
     return labels
+
+
+def least_seen(min_size: int | None, specks: int, shape: tuple[int, ...], seen: tuple[int, ...]) -> int:
+    """The least pixels of an object where an image of ``shape`` is seen in another: at least 1.
+
+    ``min_size`` counts those of the image, ``specks`` those that are seen; the former, if it is given, holds.
+
+    >>> [least_seen(number, 16, (80, 80), (40, 40)) for number in (100, 1, None)]
+    [25, 1, 16]
+    """
+    if min_size is None:
+        return specks
+    check_positive(min_size=min_size)
+    return max(1, round(min_size * math.prod(seen) / math.prod(shape)))
 
 
 def without_islands(mask: Tensor, min_size: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..clustering import WHOLE_IMAGE, consistency_clustering, mean_shift, segment
 from ..sums.overlaps import overlaps
-from .image import MIN_SIZE, without_islands
+from .image import SPECKS, without_islands
 
 SAME_OBJECT = 0.5
 """Two tiles mean the same object if, where they overlap, the IoU is above this; so each has one partner at most."""
@@ -44,7 +44,7 @@ def find_clusters(
     foreground: Tensor | None = None,
     consistent: bool | None = None,
     background: str = "largest",
-    min_size: int = MIN_SIZE,
+    min_size: int = SPECKS,
     **options,
 ) -> Clusters:
     """All clusters of a tile, that of the background among them.
@@ -93,7 +93,7 @@ def find_clusters(
     return Clusters(labels, kept[1:], (total / size[:, None])[1:])
 
 
-def same_objects(a: NDArray, b: NDArray, *, min_size: int = MIN_SIZE) -> NDArray[np.int64]:
+def same_objects(a: NDArray, b: NDArray, *, min_size: int = SPECKS) -> NDArray[np.int64]:
     """Which labels of two tiles mean the same object, from what the tiles say where they overlap: pairs (2, M).
 
     They share at least ``min_size`` pixels: a smaller piece of an object is none in a tile, and may have got the label
@@ -116,7 +116,7 @@ def number_clusters(
     kept: NDArray,
     mean: NDArray | None = None,
     background: bool = True,
-    min_size: int = MIN_SIZE,
+    min_size: int = SPECKS,
 ) -> NDArray[np.int64]:
     """The final number (N,) of each of N clusters: 1..K by decreasing size of its object, 0 for background.
 

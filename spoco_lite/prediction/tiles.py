@@ -24,8 +24,9 @@ from tqdm.auto import tqdm
 
 from ..data.writing import same_settings, whole
 from ..unet import MomentumPair, Window, within
+from .image import SPECKS
 from .stream import LazyImage, blocks, statistics
-from .tile_labels import MIN_SIZE, find_clusters, number_clusters, same_objects
+from .tile_labels import find_clusters, number_clusters, same_objects
 from .window import embed_window
 
 TILE, OVERLAP = {2: 1024, 3: 128}, {2: 64, 3: 16}
@@ -41,6 +42,8 @@ def segment_tiles(
     foreground: ArrayLike | None = None,
     tile: int | tuple[int, ...] | None = None,
     overlap: int | None = None,
+    min_size: int | None = None,
+    specks: int = SPECKS,
     mapper: Callable[[Callable[[int], None], Iterable[int]], Iterable] = map,
     progress: bool = True,
     **options,
@@ -66,6 +69,8 @@ def segment_tiles(
         pixels along each axis, by default ``TILE`` and ``OVERLAP``. Tiles are made equal, so they may be smaller.
         Memory grows with the tile and the network's receptive radius around it. A network tells those objects apart
         that it saw together in training: in a tile much larger than its views were, two may share an embedding.
+    min_size, specks
+        as in ``segment_image``; tiles are seen as they are, so both count the same pixels.
     mapper
         calls a function for each number, as the builtin ``map`` does, one after the other. The ``map`` of an executor
         of ``concurrent.futures`` runs tiles in threads or processes. With Dask, whose tasks they are then:
@@ -90,6 +95,7 @@ def segment_tiles(
     >>> segment_tiles(pair, np.zeros((1, 70, 50), np.float32), tile=32, overlap=8, progress=False).shape
     (70, 50)
     """
+    options["min_size"] = specks if min_size is None else min_size
     tile, overlap = _checked(pair, image, out, foreground, tile, overlap, options)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(folder or temporary)
@@ -205,7 +211,7 @@ class _Tiles:
         """For each tile, the final number (1 + K,) of its labels 0..K."""
         fields = {n: [self.load(k, n) for k in range(len(self))] for n in ("size", "kept", "mean")}
         first = np.cumsum([0, *map(len, fields["size"])])  # the number of each tile's first cluster among all
-        pairs, min_size = [np.zeros((2, 0), np.int64)], self.options.get("min_size", MIN_SIZE)
+        pairs, min_size = [np.zeros((2, 0), np.int64)], self.options["min_size"]
         for a in range(len(self)):
             for axis in range(len(self.grid)):
                 place = np.array(np.unravel_index(a, self.grid))

@@ -6,6 +6,9 @@ a chapter decodes live keep their weights, the others their record and their pic
 
 The fields of ``run.json``:
 
+* ``format``: 2. In records without it, ``min_size`` of a decoder counts pixels of what the networks see; it is read as
+  what it is called since, ``specks`` (:mod:`spoco_lite.prediction.decoders`), so that their scores stay those of their
+  decoders
 * ``name``, ``config`` (every field of ``training.config.Config``; ``size`` is a number or a list), ``steps``,
   ``parameters``, ``changes`` (of the number of steps, on resuming)
 * ``data``: of the images trained on, ``dataset, split, images, annotated_images, objects, annotated_objects,
@@ -44,6 +47,7 @@ from ..data.writing import whole
 from ..unet import EmbeddingUNet, MomentumPair
 
 WEIGHTS, LOCK = "weights.safetensors", ".lock"  # files of a run; the second while a process works on it
+FORMAT = 2  # of records and checkpoints
 
 
 def provenance(device: torch.device | str | None = None) -> dict:
@@ -127,9 +131,24 @@ def load_run(name: str | Path) -> dict:
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
             raise ValueError("it has no config")
-        return record
+        return of_today(record)
     except ValueError as error:
         raise ValueError(f"{path}: not a readable record ({error}); restore the file or train again") from error
+
+
+def of_today(record: dict) -> dict:
+    """A record or a checkpoint's state, of whatever format, in that of today.
+
+    >>> of_today({"config": {"decoder": {"min_size": 20}}})
+    {'config': {'decoder': {'specks': 20}}, 'format': 2}
+    """
+    if record.get("format", 1) >= FORMAT:
+        return record
+    tried = [one for tuning in record.get("tuning", {}).values() for one in tuning["tried"]]
+    for holder in (record["config"], *record.get("scores", {}).values(), *tried):
+        if holder.get("decoder"):  # the order stays
+            holder["decoder"] = {"specks" if k == "min_size" else k: v for k, v in holder["decoder"].items()}
+    return record | {"format": FORMAT}
 
 
 def save_weights(pair: MomentumPair, path: Path, *, dtype: torch.dtype = torch.float16) -> None:

@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from ..data.survey import DIM, Survey
+from ..prediction.decoders import DEFAULTS, OWN_MASK
 from .config import Config
 from .loop import Training
 
@@ -15,8 +16,8 @@ UNITS = 4  # a typical object is so many units of the embedding wide
 FOREGROUND = {"colour": 1.0, "microscopy": 10.0}  # its weight: what paid on leaves and on nuclei, as the bench says
 WINDOW = {2: 128, 3: 48}  # pixels along an axis, if the images have so many
 CELL = 16  # the deepest level of the network sees one pixel for so many
-LEAST = 0.5  # what an object must have of the smallest one's pixels (5th percentile), if that is less than usual
-USUAL = 20  # pixels that an object has at least, by default
+LEAST = 0.5  # what an object must have of the smallest one's pixels (5th percentile), if that is less than by default
+SEEN = 4  # and in any case so many of what the network sees
 
 
 def propose(found: Survey, *, stretch: bool | None = None) -> Config:
@@ -51,7 +52,7 @@ def propose(found: Survey, *, stretch: bool | None = None) -> Config:
     size = [int(max(CELL, min(WINDOW[ndim], n // CELL * CELL))) for n in smallest]
     seen = typical * zoom
     pixels = [v.pixels for facts in images for v in found.objects(facts).values()]
-    least = int(LEAST * np.percentile(pixels, 5) * np.prod(zoom))
+    least = int(max(LEAST * np.percentile(pixels, 5), SEEN / np.prod(zoom)))
     dim = any(facts.dtype == "uint8" and facts.high < DIM for facts in images)
     options: dict = {"path": str(found.path)}
     for name, meaning in (("background", found.background), ("unlabeled", found.unlabeled)):
@@ -78,7 +79,7 @@ def propose(found: Survey, *, stretch: bool | None = None) -> Config:
         foreground=FOREGROUND[photometry],
         loss_stride=2,
         batch=2,
-        decoder={"min_size": max(4, least)} if least < USUAL else {},
+        decoder={"min_size": least} if least * np.prod(zoom) < DEFAULTS[OWN_MASK]["specks"] else {},
     )
 
 

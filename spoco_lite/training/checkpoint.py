@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..data.writing import whole
+from ..results.runs import of_today
 
 NAME = "checkpoint.pt"
 
@@ -39,6 +40,7 @@ def read_checkpoint(folder: Path, config: dict, device: torch.device | str) -> d
         return None
     try:
         state = torch.load(path, map_location=device, weights_only=True)
+        state = of_today(state)
         there = dict(state["config"])
     except OSError:
         raise

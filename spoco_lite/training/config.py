@@ -147,7 +147,9 @@ class Config:
     log_every: int = _watch(50, "steps between two entries of the learning curve")
     validate_every: int = _watch(500, "steps between two validations on the images held out")
     decoder: dict = _watch(
-        dict, "of the validation, of evaluate and of predict, what is not as by default, such as min_size=20"
+        dict,
+        "of the validation, of evaluate and of predict, what is not as by default, such as min_size=20, the pixels of "
+        "the smallest object in the image as its file has it",
     )
 
     def __post_init__(self):

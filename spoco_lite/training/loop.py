@@ -14,7 +14,7 @@ import torch
 from ..data.writing import alone, write_json
 from ..objective import LossTerms
 from ..prediction.decoders import check_decoder, decoder_of
-from ..results.runs import LOCK, WEIGHTS, load_run, peak_memory_mb, prediction_size, provenance, save_weights
+from ..results.runs import FORMAT, LOCK, WEIGHTS, load_run, peak_memory_mb, prediction_size, provenance, save_weights
 from ..show.progress import progress_of
 from . import processes
 from .batches import Batch, Batches
@@ -204,6 +204,7 @@ class Training(Learner):
         if self.rank > 0:
             return
         state = {
+            "format": FORMAT,
             "config": self.config.plain(),
             "pair": self.pair.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -263,6 +264,7 @@ class Training(Learner):
         """What ``run.json`` holds (:mod:`spoco_lite.results.runs`)."""
         return {
             "name": self.folder.name,
+            "format": FORMAT,
             "config": self.config.plain(),
             "data": self.description,
             **self.provenance,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..data import Sample, Size
-from ..prediction.decoders import DEFAULTS, Decoding, way_of
+from ..prediction.decoders import DEFAULTS, Decoding, way_of, with_own
 from ..sums.overlaps import overlaps
 from ..unet import MomentumPair
 
@@ -30,7 +30,7 @@ def validate(
     >>> sorted(validate(pair, data.load("rosettes", "train", size=32)[:1], size=32))
     ['score_f', 'score_g']
     """
-    given, decoder = decoder or {}, DEFAULTS[way_of(pair, masked=False)] | (decoder or {})
+    given, decoder = decoder or {}, with_own(DEFAULTS[way_of(pair, masked=False)], decoder)
     decoders = [decoder]
     if decoder["consistent"] and "iou_threshold" not in given:
         decoders = [decoder | {"iou_threshold": threshold} for threshold in THRESHOLDS]
