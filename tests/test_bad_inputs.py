@@ -29,6 +29,7 @@ from spoco_lite.data import folder as own_folder
 from spoco_lite.data.files import as_image, as_labels, files_of, open_array, read_array
 from spoco_lite.data.sample import resize
 from spoco_lite.data.sets.dish import make_dish
+from spoco_lite.data.sets.tubes import make_tubes
 from spoco_lite.data.writing import write_json
 from spoco_lite.losses import consistency_loss, instance_loss, pull_loss, push_loss
 from spoco_lite.metrics import average_precision, evaluate
@@ -162,6 +163,7 @@ CALLS = {
     "a voxel size of one axis": (lambda: own_folder.read("train", path=".", voxel_size=(1,)), "voxel_size"),
     "a stretch of 1": (lambda: own_folder.read("train", path=".", stretch=1), "stretch", "true or false"),
     "a dish of seed -1": (lambda: make_dish(-1), "seed", "-1"),
+    "tubes of seed -1": (lambda: make_tubes(-1), "seed", "-1"),
     "a training of 0 minutes": (lambda: steps_in(Config(), 0), "minutes", "above 0"),
     "a size of 0": (lambda: data.load("rosettes", "val", size=0), "size", "0"),
     "sizes of three axes": (lambda: resize(SAMPLE, (4, 4, 4)), "leaf", "(4, 4, 4)", "2 axes"),
