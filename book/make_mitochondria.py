@@ -119,9 +119,7 @@ def pictures(runs: Path) -> None:
     rows = [(one[z], title.format(f"slice {16 + z}")) for z in (1, 2) for one, title in zip(shown, titles)]
     axes = panels(*zip(*rows), columns=4, width=2.4)
     figure = axes[0].figure
-    figure.savefig(
-        shipped() / "figures" / "mitochondria.jpg", dpi=80, bbox_inches="tight", pil_kwargs={"quality": 80}
-    )
+    figure.savefig(shipped() / "figures" / "mitochondria.jpg", dpi=80, bbox_inches="tight", pil_kwargs={"quality": 80})
 
 
 if __name__ == "__main__":

@@ -181,6 +181,7 @@ def test_contents_are_complete():
 @pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
 def test_committed_notebook(path):
     assert notebook_problems(path) == []
+    assert not any("execution" in cell["metadata"] for cell in json.loads(path.read_text())["cells"]), "holds times"
 
 
 @pytest.mark.built
