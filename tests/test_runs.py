@@ -135,7 +135,8 @@ def test_a_file_is_written_whole_or_not_at_all(folder, pair, monkeypatch, kind):
 
 
 def test_a_run_is_found_by_its_folder_and_by_its_name(folder, monkeypatch, tmp_path):
-    assert runs.load_run(folder) == runs.load_run(str(folder)) == {"name": "myrun", "config": CONFIG}
+    record = {"name": "myrun", "config": CONFIG, "format": runs.FORMAT}
+    assert runs.load_run(folder) == runs.load_run(str(folder)) == record
     shipped = tmp_path / "shipped"
     (shipped / "runs").mkdir(parents=True)
     folder.rename(shipped / "runs" / "myrun")
