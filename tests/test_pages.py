@@ -19,6 +19,11 @@ OF_THE_THEME = {
 }
 FRAME = "() => [...document.querySelectorAll('.spoco-figure')].every((figure) => figure.dataset.ready)"
 
+CARDS = """() => [...document.querySelectorAll('table.folds')].filter((table) =>
+    table.scrollWidth > table.clientWidth + 1 || [...table.querySelectorAll('td:not(:first-child):not(:empty)')].some(
+        (cell) => !getComputedStyle(cell, '::before').content.startsWith(`"${cell.dataset.label}"`))
+).map((table) => table.innerText.slice(0, 80))"""
+
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda page: page.stem)
 def test_page(browser, path):  # noqa: F811
@@ -51,6 +56,11 @@ def test_page_fits_and_contrasts(browser, path, how):  # noqa: F811
     page.goto(path.as_uri())
     page.wait_for_function(FRAME, timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= how["viewport"]["width"]
+    if how is PHONE:  # wide tables are cards, and still tables to a screen reader
+        assert page.evaluate(CARDS) == []
+        for table in page.locator("table.folds").all()[:3]:
+            said = table.aria_snapshot()
+            assert all(f"- {role} " in said for role in ("row", "columnheader", "cell")), said[:300]
     if how is DARK:
         only = {"preload": False, "runOnly": {"type": "rule", "values": ["color-contrast"]}}
         found = audit.Axe().run(page, options=only).response["violations"]
