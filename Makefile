@@ -112,6 +112,7 @@ refresh: $(READY)  ## run the committed notebooks in place, and renew the table 
 	        --ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.timeout=600 \
 	        --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False \
 	        $$notebook || exit 1; done
+	$(BIN)/python book/shrink.py $(NOTEBOOKS)
 	$(BIN)/python book/pages README.md
 
 serve: $(BUILT)  ## show the book at http://localhost:8000
