@@ -3,6 +3,7 @@
 The scripts are run by the browser itself, and their numbers compared with those of the module.
 """
 
+import html
 import json
 import re
 
@@ -193,6 +194,25 @@ def test_it_fits_and_is_named(browser, page_of, name, how):  # noqa: F811
                 .map((e) => e.outerHTML)"""
         )
         assert nameless == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", FIGURES)
+def test_it_works_in_a_frame_that_may_do_nothing_but_run_scripts(browser, made, tmp_path, name):  # noqa: F811
+    """As Colab shows what a cell returns: in a frame of an origin of its own."""
+    path = tmp_path / "page.html"
+    size = 'width="900" height="800"'
+    frame = f'<iframe title="output" sandbox="allow-scripts" {size} srcdoc="{html.escape(made[name].data)}"></iframe>'
+    path.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>frame</title>{frame}</html>')
+    with opened(browser, path) as page:
+        inside = page.frame_locator("iframe")
+        inside.locator(".spoco-figure[data-ready]").wait_for()
+        before = inside.locator(".spoco-live").inner_text()
+        slider = inside.get_by_role("slider").first
+        slider.focus()
+        slider.press("Home")
+        slider.press("ArrowRight")
+        assert inside.locator(".spoco-live").inner_text() != before
 
 
 # --- click a leaf
@@ -554,6 +574,43 @@ def test_slices_by_hand(browser, page_of):  # noqa: F811
         page.wait_for_function(
             "/Slice [0-9]+ of [0-9]+, [0-9.]+ .m deep/.test(document.querySelector('.spoco-say').innerText)"
         )
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("how", [DESKTOP, PHONE], ids=["mouse", "touch"])
+def test_slices_are_dragged(browser, page_of, how):  # noqa: F811
+    """The slider, and the picture itself: to the side, which turns the slices; a finger up or down scrolls the page."""
+    with opened(browser, page_of("slices"), how) as page:
+        slider = alive(page).get_by_role("slider", name="slice")
+        drag(page, slider, 0.5, 0.95, how)
+        last = ask(page, "figure.slice.value")
+        assert last >= 0.85 * (len(CELLS.labels) - 1)
+        picture = page.locator("canvas").first
+        drag(page, picture, 0.9, 0.4, how)
+        moved = ask(page, "figure.slice.value")
+        expected = last - round(0.5 * picture.bounding_box()["width"] / 8)
+        assert abs(moved - max(0, expected)) <= 1
+        page.wait_for_function(
+            "z => document.querySelector('.spoco-say').innerText.startsWith(`Slice ${z} of`)", arg=moved
+        )
+        assert picture.get_attribute("aria-label") == f"image, slice {moved} of {len(CELLS.labels) - 1}"
+
+
+def drag(page, element, start, end, how):
+    """From one place to another along the middle of an element, in shares of its width, by mouse or by finger."""
+    element.scroll_into_view_if_needed()
+    box = element.bounding_box()
+    places = [(box["x"] + s * box["width"], box["y"] + box["height"] / 2) for s in np.linspace(start, end, 6)]
+    if how is not PHONE:
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for place in places[1:]:
+            page.mouse.move(*place)
+        return page.mouse.up()
+    touch = page.context.new_cdp_session(page)
+    for kind, place in [("touchStart", places[0]), *(("touchMove", place) for place in places[1:]), ("touchEnd", None)]:
+        points = [] if place is None else [{"x": place[0], "y": place[1]}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
 # --- thirty frames a second
