@@ -13,16 +13,32 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobil
 DARK = DESKTOP | {"color_scheme": "dark"}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+@contextlib.contextmanager
+def chromium() -> Iterator:
+    """A running browser. FileNotFoundError if Playwright or Chromium is not installed."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if not found:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as p:
+        raise FileNotFoundError(
+            f"no browser: none of {', '.join(NAMES)} is installed (Debian: apt-get install chromium)"
+        )
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise FileNotFoundError("no browser: playwright is not installed (pip install playwright)") from error
+    with sync_playwright() as p:
         running = p.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         yield running
         running.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(chromium())
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+        yield running
 
 
 @contextlib.contextmanager

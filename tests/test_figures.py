@@ -4,31 +4,21 @@ The scripts are run by the browser itself, and their numbers compared with those
 """
 
 import html
-import json
 import re
 
+import figure_examples as examples
 import numpy as np
 import pytest
 import torch
 from browser import DARK, DESKTOP, PHONE, browser, opened  # noqa: F401
+from figure_examples import CELLS, FRAMES, PLANTS, SPENT, toy
 
 from spoco_lite import losses
-from spoco_lite.clustering import WHOLE_IMAGE, consistency_clustering, mean_shift, segment
+from spoco_lite.clustering import WHOLE_IMAGE, consistency_clustering, mean_shift
 from spoco_lite.data.annotation import plan_annotation
-from spoco_lite.data.sets.cells3d import make_cells
-from spoco_lite.data.sets.rosettes import make_rosette
 from spoco_lite.metrics import symmetric_best_dice
-from spoco_lite.results.budget import Spent
 from spoco_lite.selection import GaussianKernel, soft_masks
-from spoco_lite.show.figures import (
-    accept_or_reject,
-    click_a_leaf,
-    climb,
-    paint_the_budget,
-    push_it_around,
-    recorded_scene,
-    slices,
-)
+from spoco_lite.show.figures import click_a_leaf, paint_the_budget, push_it_around, recorded_scene
 from spoco_lite.show.figures.budget import minutes_of
 from spoco_lite.show.figures.click import ERROR
 from spoco_lite.show.figures.html import MAX_BYTES, scripts
@@ -36,53 +26,17 @@ from spoco_lite.show.figures.packing import pack, pack_embedding, unpack
 
 DELTA_VAR, DELTA_DIST, THRESHOLD = 0.5, 2.0, 0.5
 SCRIPT_BYTES = 60_000
-FIGURES = ("click", "push", "climb", "accept", "budget", "slices")
-
-CELLS = make_cells(0)
-PLANTS = [make_rosette(seed, size=32) for seed in range(12)]
-SPENT = [
-    Spent("few", "objects", 12, 14, (0.4, 0.6)),
-    Spent("more", "objects", 12, 60, (0.7,)),
-    Spent("some with strokes", "strokes", 12, 24, (0.6,)),
-    Spent("a few in full", "images", 2, 20, (0.5, 0.6)),
-    Spent("everything", "images", 12, 300, (0.8,)),
-    Spent("a long run", "objects", 14, 30, (0.75,), long=True),
-]
-
-
-def toy():
-    """Of chapter 2: embeddings (2, Y, X) by f and g, labels and truth (Y, X)."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:12, :20]
-    truth = np.zeros((12, 20), dtype=np.int64)
-    for k, (cy, cx) in enumerate([(3.5, 3.5), (7.5, 9.5), (3.5, 15.5)], start=1):
-        truth[((y - cy) / 3) ** 2 + ((x - cx) / 3.4) ** 2 <= 1] = k
-    centres = np.array([[0.2, -0.4], [-1.1, 0.6], [0.9, 0.9], [1.6, -1.0]])[truth]
-    f, g = (np.moveaxis(centres + rng.normal(0, spread, (12, 20, 2)), -1, 0) for spread in (0.55, 0.2))
-    return f, g, np.where(np.isin(truth, (1, 2)), truth, -1), truth
+FIGURES = tuple(FRAMES)
 
 
 @pytest.fixture(scope="module")
 def plant():
-    """The recorded plant: its scene, its embeddings by f and g at the end (E, Y, X), and the candidates of f (Y, X)."""
-    scene = recorded_scene("plant")
-    f, g = map(torch.from_numpy, scene.stages["2000 steps"])
-    return scene, f, g, segment(f, cluster=WHOLE_IMAGE, background="none")
+    return examples.plant()
 
 
 @pytest.fixture(scope="module")
-def made(plant):
-    scene, f, g, candidates = plant
-    return {
-        "slices": slices(
-            CELLS.image, CELLS.labels, np.indices(CELLS.labels.shape) / 10.0, spacing=1.75, caption="A volume."
-        ),
-        "climb": climb(g, scene.image, scene.truth, scene.truth > 0, caption="Seeds."),
-        "accept": accept_or_reject(candidates, g, scene.image, scene.truth, caption="Candidates."),
-        "click": click_a_leaf([recorded_scene("plant"), recorded_scene("nuclei")], caption="A plant."),
-        "budget": paint_the_budget(PLANTS, SPENT, columns=4, caption="Plants."),
-        "push": push_it_around(*toy(), caption="A toy."),
-    }
+def made():
+    return examples.made()
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +46,7 @@ def page_of(made, tmp_path_factory):
 
     def write(name):
         path = folder / f"{name}.html"
-        head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        style = ":root { color-scheme: light dark } body { margin: 1rem; font-family: sans-serif }"
-        head += f"<title>{name}</title><style>{style}</style>"
-        body = f"<main><h1>{name}</h1>{made[name].data}</main>"
-        path.write_text(f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>')
+        examples.write_page(path, name, made[name].data)
         return path
 
     return write
@@ -616,41 +566,8 @@ def drag(page, element, start, end, how):
 # --- thirty frames a second
 
 
-FRAMES = {
-    "click": "figure.state.pixel = (figure.state.pixel + 67) % 4096",
-    "push": "figure.descend()",
-    "climb": "figure.state.still ? figure.reset() : figure.advance()",
-    "slices": "figure.go((figure.slice.value + 1) % 20)",
-    "budget": "figure.each.value = 1 + (figure.each.value % 12)",
-    "accept": "figure.candidate.value = 1 + (figure.candidate.value % figure.medians.length)",
-}
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("name", FRAMES)
 def test_thirty_frames_a_second(browser, page_of, name):  # noqa: F811
-    """The processor time of the page for one frame, which other programs do not lengthen; 33 ms are thirty a second."""
     with opened(browser, page_of(name)) as page:
-        alive(page)
-        client = page.context.new_cdp_session(page)
-        client.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-        def spent():
-            metrics = {m["name"]: m["value"] for m in client.send("Performance.getMetrics")["metrics"]}
-            return metrics["TaskDuration"]
-
-        frames, start = 40, spent()
-        page.evaluate(
-            """([frames, change]) => new Promise((done) => {
-                const figure = document.querySelector('.spoco-figure').spoco, next = new Function('figure', change);
-                const frame = () => {
-                    if (!frames--) return done();
-                    next(figure); figure.draw(); requestAnimationFrame(frame);
-                };
-                requestAnimationFrame(frame);
-            })""",
-            [frames, FRAMES[name]],
-        )
-        milliseconds = 1000 * (spent() - start) / frames
-        print(json.dumps({"figure": name, "ms_per_frame": round(milliseconds, 2)}))
-        assert milliseconds < 33
+        assert examples.seconds_of_a_frame(alive(page), name) < 1 / 30

@@ -45,6 +45,7 @@ BENCHMARKS = {  # columns of the table of each
         "Objects": lambda r: f"{r['objects']}, found {r['objects'] + r['difference_in_count']}",
     },
     "metrics": {"Scoring": "{what}", **TIME},
+    "figures": {"Figure": "{what}", "Time for a drawing": TIME["Time"]},
     "augment": {
         "Two views": "{name}",
         "Size of a view": lambda r: " x ".join(map(str, r["settings"]["size"])),

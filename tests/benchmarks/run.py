@@ -11,6 +11,7 @@ from pathlib import Path
 
 import bench_augment
 import bench_decoding
+import bench_figures
 import bench_loss
 import bench_metrics
 import bench_step
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "decoding": bench_decoding.decoding,
     "tiles": bench_tiles.tiles,
     "subsample": bench_decoding.subsample,
+    "figures": bench_figures.figures,
 }
 FOLDER = Path(__file__).parents[2] / "data" / "benchmarks"
 
