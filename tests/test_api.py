@@ -32,6 +32,7 @@ INNER = {
     "data.sets.scenery": None,  # what synthetic plants are drawn with
     "data.strokes": None,  # what annotation plans draw with
     "commands.export_labels": None,
+    "commands.each": None,
     "commands.import_labels": None,
     "data.outlines": None,  # what `data import` reads
     "data.names": None,  # how label maps find their images
@@ -39,6 +40,7 @@ INNER = {
     "data.traps": None,
     "training.advice": None,
     "training.start": None,  # the weights it begins with
+    "training.sound": None,  # what is said of a loss that is not finite
     "training.pictures": None,  # what a run draws of itself
     "show.progress": None,
     "data.sets.bbbc038": {"read_nuclei"},  # one sample of read()
@@ -72,7 +74,7 @@ INNER = {
     "data.label_files": None,
     "data.formats": None,  # what reading files is made of
     "training.typed": None,
-    "results.runs": {"provenance", "peak_memory_mb"},
+    "results.runs": {"provenance", "peak_memory_mb", "of_today"},
     "show.figures.html": None,  # what figures that answer are made of
     "show.figures.packing": None,
 }

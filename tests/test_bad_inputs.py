@@ -492,6 +492,16 @@ COMMANDS = [
     ("data check leaves --data-option unlabeled", "give KEY=VALUE"),
     ("data check IMAGES --data-option size=3", "found size"),
     ("data check IMAGES", "images belong in images/"),
+    ("data import IMAGES", "required: FOLDER"),
+    ("data import FILE nowhere", "nowhere/images: no such file or folder"),
+    ("data import FILE FOLDER", "ending '.txt' is not known"),
+    ("data import nowhere.tif FOLDER", "nowhere.tif"),
+    ("data import GREY FOLDER", "belongs to image grey"),
+    ("data import BROKEN FOLDER", "broken.png: cannot be read"),
+    ("data export nowhere OUT", "nowhere: no such file or folder"),
+    ("data export FILE OUT", "no file that can be read"),
+    ("data export BROKEN OUT", "broken.png: cannot be read"),
+    ("data export IMAGES FILE", "notes.txt"),
     ("train", "required: folder"),
     (f"train OUT {TINY} --steps many", "--steps", "invalid int value: 'many'"),
     (f"train OUT {TINY} --steps 1.5", "--steps", "invalid int value: '1.5'"),
@@ -580,7 +590,7 @@ def places(run, tmp_path_factory):
     text(root / "notes.txt")
     return SimpleNamespace(
         RUN=run, IMAGES=root / "images", FILE=root / "notes.txt", GREY=root / "grey.png", BROKEN=root / "broken.png",
-        PAGES=root / "pages.tif",
+        PAGES=root / "pages.tif", FOLDER=root,
     )  # fmt: skip
 
 

@@ -142,6 +142,39 @@ def test_a_pickle_is_never_run_and_nothing_is_replaced(folder, tmp_path, capsys)
     assert np.array_equal(tifffile.imread(folder / "labels" / "a.tif"), before)
 
 
+def test_a_bad_file_does_not_end_the_import(folder, tmp_path, capsys):
+    """Nor does one image of a file with many."""
+    image = folder / "images" / "a.png"
+    for name in ("b", "c", "cells[1]"):
+        (folder / "images" / f"{name}.png").write_bytes(image.read_bytes())
+    coco = COCO | {"images": [*COCO["images"], COCO["images"][0] | {"id": 1, "file_name": "gone.png"}]}
+    coco["annotations"] = [*COCO["annotations"], COCO["annotations"][0] | {"image_id": 1}]
+    (tmp_path / "all.json").write_text(json.dumps(coco))
+    (tmp_path / "b.tif").write_bytes(b"II*")
+    for name in ("c", "cells[1]"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", TRUE.astype(np.uint16))
+    names = "all.json", "b.tif", "nowhere.tif", "c.tif", "cells[1].tif"
+    files = [str(tmp_path / name) for name in names]
+    assert main(["data", "import", *files, str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 3 and all(name in error for name in ("gone", "b.tif", "nowhere.tif"))
+    assert sorted(path.name for path in (folder / "labels").iterdir()) == ["a.tif", "c.tif", "cells[1].tif"]
+    assert main(["data", "import", files[-1], str(folder)]) == 1
+    assert "is there already" in capsys.readouterr().err  # whatever its name would mean as a pattern
+
+
+def test_a_bad_file_does_not_end_the_export(tmp_path, capsys):
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "a.tif").write_bytes(b"II*")
+    np.save(tmp_path / "found" / "b.npy", np.ones((3, 4, 5), int))
+    tifffile.imwrite(tmp_path / "found" / "c.tif", TRUE.astype(np.uint16))
+    assert main(["data", "export", str(tmp_path / "found"), str(tmp_path / "out")]) == 1
+    out, error = capsys.readouterr()
+    assert error.count("\n") == 2 and "a.tif" in error and "b.npy: found 3 axes" in error
+    assert "2 objects of 1 label maps" in out and (tmp_path / "out" / "c.geojson").is_file()
+    assert len((tmp_path / "out" / "measurements.csv").read_text().splitlines()) == 3
+
+
 def test_what_is_exported_comes_back_the_same(folder, tmp_path, capsys):
     labels = TRUE.copy()
     labels[5:7, 4:6] = 0  # a hole

@@ -10,6 +10,7 @@ from skimage.measure import find_contours, points_in_poly, regionprops_table
 from ..data.files import as_labels, files_of, read_array
 from ..data.outlines import CENTRE
 from ..data.writing import whole
+from .each import each
 
 MEASURED = "label", "area", "centroid", "axis_major_length", "axis_minor_length", "eccentricity", "solidity"
 
@@ -17,15 +18,18 @@ MEASURED = "label", "area", "centroid", "axis_major_length", "axis_minor_length"
 def export_labels(labels: Path, output: Path) -> int:
     """Write NAME.geojson for QuPath, NAME_rois.zip for Fiji where ``roifile`` is installed, and measurements.csv.
 
-    Lengths and areas are in pixels. Returns the exit code 0.
+    Lengths and areas are in pixels. What cannot be read is said, and the others are done. Returns the exit code, 1
+    if there was any, else 0.
     """
     files = files_of(labels)
     output.mkdir(parents=True, exist_ok=True)
-    rows, rois = [], _roifile()
-    for name, path in files.items():
+    rows, rois, names = [], _roifile(), {path: name for name, path in files.items()}
+
+    def one_map(path: Path) -> None:
         image = as_labels(read_array(path), path, unlabeled=-1)
         if image.ndim != 2:
             raise ValueError(f"{path}: found {image.ndim} axes; outlines are of images of 2, export slices")
+        name = names[path]
         rings = {number: outlines(image == number) for number in np.unique(image[image > 0]).tolist()}
         with whole(output / f"{name}.geojson") as temporary:
             temporary.write_text(json.dumps(_geojson(rings)))
@@ -36,14 +40,16 @@ def export_labels(labels: Path, output: Path) -> int:
                 rois.roiwrite(temporary.with_suffix(".zip"), made, mode="w")
                 temporary.with_suffix(".zip").replace(temporary)
         table = regionprops_table(np.maximum(image, 0), properties=MEASURED)
-        rows += [{"image": name, **dict(zip(table, values))} for values in zip(*table.values())]
+        rows.extend({"image": name, **dict(zip(table, values))} for values in zip(*table.values()))
+
+    wrong = each(files.values(), one_map)
     with whole(output / "measurements.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["image"])
         writer.writeheader()
         writer.writerows(rows)
     without = "" if rois else "; ROIs of Fiji need one more package: pip install roifile"
-    print(f"{len(rows)} objects of {len(files)} label maps are in {output}{without}")
-    return 0
+    print(f"{len(rows)} objects of {len(files) - wrong} label maps are in {output}{without}")
+    return 1 if wrong else 0
 
 
 def outlines(mask: np.ndarray) -> list[list[np.ndarray]]:

@@ -30,6 +30,7 @@ from ..results.runs import WEIGHTS, load_model, load_run, prediction_size, run_f
 from ..show.plot import match_colours, panels
 from ..training.processes import device_of
 from ..unet import MomentumPair
+from .each import in_words
 
 BIG = 1 << 22
 """Pixels from which an image goes through tiles: 2048 x 2048, or 161 x 161 x 161."""
@@ -148,9 +149,7 @@ def _predict(parsed: argparse.Namespace) -> int:
             busy.append((name, path))
         except Exception as error:  # of whatever kind: one image must not keep the others from being done
             wrong += 1
-            kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-            message = f"{kind}{error}" if str(path.parent) in str(error) else f"{path}: {kind}{error}"
-            tqdm.write(f"error: {message}", file=sys.stderr)
+            tqdm.write(f"error: {in_words(error, path)}", file=sys.stderr)
     if there:
         print(f"{there} of {len(images)} label maps were there already, and were kept")
     if rows:
