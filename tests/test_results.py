@@ -1,4 +1,4 @@
-"""The README and the page of results: their tables come from the records, and what they say of them holds."""
+"""The page of results: its tables come from the records, and what it says of them holds."""
 
 import doctest
 import json
@@ -71,19 +71,6 @@ def lines(make, folder: Path) -> list[str]:
 @pytest.fixture
 def runs(tmp_path) -> Path:
     return write(tmp_path, scored=RECORD, unscored=RECORD | {"name": "fresh", "scores": {}})
-
-
-def test_readme_is_up_to_date():
-    readme = (ROOT / "README.md").read_text()
-    assert "<!-- summary:begin -->" in readme
-    assert pages.fill(readme) == readme, "run: python book/pages README.md"
-
-
-def test_readme_example_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    names = {}
-    exec(example, names)
-    assert all(parameter.grad is not None for parameter in names["pair"].f.parameters())
 
 
 def test_fill_replaces_what_lies_between_the_markers(runs):
