@@ -43,8 +43,8 @@ COMMON = {
     "in_channels": 1,
     "crop": True,
     "photometry": "microscopy",
-    "widths": (8, 16, 32),
-    "batch": 1,
+    "widths": (16, 32, 64),
+    "batch": 2,
     "held_out": 0,
     "background": "all",
     "consistency": 0.0,
@@ -55,8 +55,8 @@ COMMON = {
 }
 # A step sees as many pixels in both. In 2D it is cheaper, so that there are more of them: about as many minutes.
 ROWS = {
-    "mitochondria-volumes": {"size": (8, 48, 48), "zoom": (1.0, ZOOM, ZOOM), "unit": (1.5, 2.0, 2.0), "steps": 500},
-    "mitochondria-slices": {"size": (48, 48), "zoom": (ZOOM, ZOOM), "unit": (2.0, 2.0), "batch": 8, "steps": 900},
+    "mitochondria-volumes": {"size": (8, 48, 48), "zoom": (1.0, ZOOM, ZOOM), "unit": (1.5, 2.0, 2.0), "steps": 1000},
+    "mitochondria-slices": {"size": (48, 48), "zoom": (ZOOM, ZOOM), "unit": (2.0, 2.0), "batch": 16, "steps": 1700},
 }
 DECODER = {"cluster": "mean_shift", "bandwidth": 1.25, "merge": 1.25, "consistent": False}  # that of vnc-100-ours
 
