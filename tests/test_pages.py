@@ -5,6 +5,7 @@ The audit is of the rules of WCAG and of good practice: controls without a label
 
 import pytest
 from browser import DARK, DESKTOP, PHONE, browser  # noqa: F401
+from bs4 import BeautifulSoup
 from test_book import HTML
 
 PAGES = sorted(page for folder in ("book", "notebooks") for page in (HTML / folder).glob("*.html"))
@@ -23,6 +24,20 @@ CARDS = """() => [...document.querySelectorAll('table.folds')].filter((table) =>
     table.scrollWidth > table.clientWidth + 1 || [...table.querySelectorAll('td:not(:first-child):not(:empty)')].some(
         (cell) => !getComputedStyle(cell, '::before').content.startsWith(`"${cell.dataset.label}"`))
 ).map((table) => table.innerText.slice(0, 80))"""
+
+WHERE = {  # the pages of the figures that answer
+    "book/intro": ["click"],
+    "book/data_sets": ["slices"],
+    "notebooks/02_learning_from_a_few_objects": ["click", "push"],
+    "notebooks/03_from_vectors_to_objects": ["climb", "accept"],
+    "notebooks/06_how_few_labels": ["budget"],
+}
+
+
+@pytest.mark.parametrize("page", WHERE)
+def test_the_figures_are_on_their_pages(page):
+    found = BeautifulSoup((HTML / f"{page}.html").read_text(), "html.parser")
+    assert [figure["data-figure"] for figure in found.select(".spoco-figure")] == WHERE[page]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda page: page.stem)
