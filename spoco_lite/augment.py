@@ -29,7 +29,7 @@ def standardize(images: Tensor) -> Tensor:
     >>> standardize(torch.tensor([[[[0.0, 2.0]]]]))
     tensor([[[[-1.,  1.]]]])
     """
-    axes = tuple(range(2, images.ndim))
+    axes = list(range(2, images.ndim))  # a list: TorchScript reads this function too
     mean = images.mean(axes, keepdim=True)
     std = images.std(axes, keepdim=True, correction=0)
     return (images - mean) / std.clamp_min(1e-5)

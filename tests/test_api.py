@@ -31,6 +31,7 @@ INNER = {
     "data.fetch.sources": None,  # what fetching is made of
     "data.sets.scenery": None,  # what synthetic plants are drawn with
     "data.strokes": None,  # what annotation plans draw with
+    "commands.export": None,
     "commands.export_labels": None,
     "commands.each": None,
     "commands.import_labels": None,

@@ -186,6 +186,7 @@ def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
         Image.fromarray(pixels).save(f"cells/images/{plant.name}.png" if seed < 6 else f"new/{plant.name}.png")
         if seed < 6:
             Image.fromarray(plant.labels.astype(np.uint8)).save(f"cells/labels/{plant.name}.png")
+    Path("new/rosette007.png").rename("new/dish9.png")
     names, ran = {"__name__": "page"}, []
     for language, text in code_blocks():
         ran.append(language)
@@ -198,7 +199,7 @@ def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
             assert main([*command[3:], *tiny]) == 0, capsys.readouterr().err
         else:
             assert language == "text"  # the picture of the folder: nothing to run
-    assert ran.count("python") >= 4 and ran.count("bash") == 2
+    assert ran.count("python") >= 4 and ran.count("bash") == 3
 
     printed = capsys.readouterr().out
     assert "{'train': 4, 'val': 1, 'test': 1}" in printed
@@ -206,6 +207,7 @@ def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
         for name in Path(f"cells/{split}.txt").read_text().split():
             assert re.search(rf"{split} +{name}: \(3, 48, 48\), \d+ objects, 0% unlabelled", printed)
     assert re.search(r"rosette00\d: SBD [01]\.\d{3}\n", printed)
+    assert "cells.zip: " in printed
     segmented = {path.name: tifffile.imread(path) for path in Path("segmented").glob("*.tif")}
-    assert sorted(segmented) == ["rosette006.tif", "rosette007.tif"]
+    assert sorted(segmented) == ["dish9.tif", "rosette006.tif"]
     assert all(labels.shape == (48, 48) and labels.dtype == np.uint16 for labels in segmented.values())

@@ -143,22 +143,7 @@ def as_image(array: np.ndarray, path: str | Path, *, ndim: int, stretch: bool = 
     >>> as_image(np.zeros((8, 6, 4), np.uint8), "rgba.png", ndim=2).shape
     (3, 8, 6)
     """
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"{path}: found values of type {array.dtype}; an image needs integers or floats")
-    if array.ndim == ndim:
-        channels = array[None]
-    elif array.ndim == ndim + 1 and 1 <= array.shape[-1] <= 4:
-        opaque = {2: 1, 4: 3}.get(array.shape[-1], array.shape[-1])
-        channels = np.moveaxis(array[..., :opaque], -1, 0)
-    elif array.ndim == ndim + 1 and 1 <= array.shape[0] <= 4:
-        channels = array
-    else:
-        raise ValueError(
-            f"{path}: found shape {array.shape}; an image of {ndim} axes has that many, "
-            "or one more, the first or the last, with 1 to 4 channels"
-        )
-    if not channels.size:
-        raise ValueError(f"{path}: found shape {array.shape}; the image is empty")
+    channels = with_channels(array, path, ndim=ndim)
     if is_wide(array.dtype):
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is said below
             image = np.stack([above(channel, channel.min()) for channel in channels])
@@ -177,6 +162,32 @@ def as_image(array: np.ndarray, path: str | Path, *, ndim: int, stretch: bool = 
         channel -= low
         channel /= max(high - low, np.finfo(np.float32).tiny)
     return image.clip(0, 1)
+
+
+def with_channels(array: np.ndarray, path: str | Path, *, ndim: int) -> np.ndarray:
+    """An image as it is stored, as ``(C, *S)`` without alpha; where the channels are, and the errors, as in
+    :func:`as_image`.
+
+    >>> with_channels(np.zeros((8, 6, 4), np.uint8), "rgba.png", ndim=2).shape
+    (3, 8, 6)
+    """
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{path}: found values of type {array.dtype}; an image needs integers or floats")
+    if array.ndim == ndim:
+        channels = array[None]
+    elif array.ndim == ndim + 1 and 1 <= array.shape[-1] <= 4:
+        opaque = {2: 1, 4: 3}.get(array.shape[-1], array.shape[-1])
+        channels = np.moveaxis(array[..., :opaque], -1, 0)
+    elif array.ndim == ndim + 1 and 1 <= array.shape[0] <= 4:
+        channels = array
+    else:
+        raise ValueError(
+            f"{path}: found shape {array.shape}; an image of {ndim} axes has that many, "
+            "or one more, the first or the last, with 1 to 4 channels"
+        )
+    if not channels.size:
+        raise ValueError(f"{path}: found shape {array.shape}; the image is empty")
+    return channels
 
 
 def is_wide(dtype: np.dtype) -> bool:

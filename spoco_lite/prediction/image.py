@@ -99,7 +99,7 @@ def segment_image(
         images that become smaller on their way and those that do not.
     seen
         embeddings by f and by g and the foreground by g, as :func:`look` gives them at `size`, if they are there
-        already; those by f may be None where they are not needed, without `consistent`.
+        already; those by f may be None where they are not needed, without `consistent`. `pair` is not looked at then.
     options
         of the decoder, :func:`spoco_lite.clustering.segment` or ``consistency_clustering``.
 
