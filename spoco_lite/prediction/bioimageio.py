@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from ..data.files import as_image, read_array, with_channels
-from ..data.sample import resize_images, size_after
+from ..data.sample import Size, resize_images, size_after
 from ..data.writing import whole
 from ..results.runs import load_model, load_run, prediction_size
 from ..show.plot import panels
 from .decoders import arguments, decoder_of, split_pieces
-from .image import segment_image
+from .image import SPECKS, least_seen, segment_image
 from .torchscript import outputs_of, scripted
 
 WINDOW = {2: 256, 3: 48}  # pixels along an axis of the sample; an image in its own resolution is cut to its middle
@@ -82,8 +82,9 @@ def write_package(
     record, pair = load_run(run), load_model(run)
     config, ndim = record["config"], pair.g.ndim
     stretch = bool(config.get("data_options", {}).get("stretch"))
-    decoder = decoder_of(config, masked=False)
-    raw = _sample(read_array(image, key=key, ndim=ndim), image, config, pair.g.in_channels, ndim)
+    whole_image = with_channels(read_array(image, key=key, ndim=ndim), image, ndim=ndim)
+    decoder = _in_seen_pixels(decoder_of(config, masked=False), whole_image.shape[1:], prediction_size(config))
+    raw = _sample(whole_image, image, config, pair.g.in_channels)
     scaled = as_image(raw, image, ndim=ndim, stretch=stretch)
     net = scripted(pair, both=decoder["consistent"])
     with torch.no_grad():
@@ -102,9 +103,15 @@ def write_package(
     return int(found.max())
 
 
-def _sample(array: np.ndarray, path: str | Path, config: dict, channels: int, ndim: int) -> np.ndarray:
+def _in_seen_pixels(decoder: dict, shape: tuple[int, ...], size: Size | None) -> dict:
+    """The decoder for images that have the size already in which the networks see them."""
+    seen = shape if size is None else size_after(shape, size)
+    sizes = {name: least_seen(decoder[name], 1, shape, seen) for name in ("min_size", "pieces") if name in decoder}
+    return decoder | sizes
+
+
+def _sample(raw: np.ndarray, path: str | Path, config: dict, channels: int) -> np.ndarray:
     """The image ``(C, *S)`` in the size that the network sees, in its own type, cut to the window."""
-    raw = with_channels(array, path, ndim=ndim)
     if len(raw) != channels:
         raise ValueError(f"{path}: has {len(raw)} channels, the run needs {channels}; give an image like its own")
     if raw.dtype.kind == "b":
@@ -116,8 +123,9 @@ def _sample(array: np.ndarray, path: str | Path, config: dict, channels: int, nd
         small = resize_images(torch.from_numpy(raw.astype(np.float64))[None], size_after(raw.shape[1:], size))[0]
         raw = (small if raw.dtype.kind == "f" else small.round()).numpy().astype(raw.dtype)
     if not isinstance(size, int):
-        starts = [max(0, (n - WINDOW[ndim]) // 2) for n in raw.shape[1:]]
-        raw = raw[(slice(None), *(slice(a, a + WINDOW[ndim]) for a in starts))]
+        side = WINDOW[raw.ndim - 1]
+        starts = [max(0, (n - side) // 2) for n in raw.shape[1:]]
+        raw = raw[(slice(None), *(slice(a, a + side) for a in starts))]
     return np.ascontiguousarray(raw)
 
 
@@ -207,7 +215,7 @@ def _readme(record: dict, seen: dict, decoder: dict, *, ndim: int, stretch: bool
         tuple: f"The network expects images that were brought to a share of their size, {size} along the axes.",
     }.get(type(size), "The network takes images of any size, in their own resolution.")
     scale = "All images" if stretch else "Images of 8 bits are taken as they are. All others"
-    least = f"{decoder['min_size']} pixels"
+    least = f"{decoder.get('min_size', decoder.get('specks', SPECKS))} pixels"
     words = [f"Pixels count that have a `foreground` above 0, but for islands of fewer than {least}."]
     if "foreground" not in seen:
         words = ["All pixels count; the largest cluster is background, and so is what lies far from every cluster."]
