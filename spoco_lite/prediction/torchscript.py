@@ -98,9 +98,9 @@ def outputs_of(pair: MomentumPair, *, both: bool) -> list[str]:
 def scripted(pair: MomentumPair, *, both: bool) -> torch.jit.ScriptModule:
     """The networks as TorchScript: images float32 ``(N, C, *S)`` of any scale and size -> a list, float32.
 
-    * ``embedding`` (N, E, *S) by g;
-    * ``foreground`` (N, 1, *S), above 0 in objects, if the networks have a channel for it;
-    * ``embedding_f`` (N, E, *S) by f, if ``both`` networks are asked for, as decoders that compare the two need it.
+    * ``embedding`` ``(N, E, *S)`` by g;
+    * ``foreground`` ``(N, 1, *S)``, above 0 in objects, if the networks have a channel for it;
+    * ``embedding_f`` ``(N, E, *S)`` by f, if ``both`` networks are asked for, as decoders that compare the two need it.
 
     Images are standardised inside: their numbers may be 0 to 1 or 0 to 255.
 
