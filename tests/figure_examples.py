@@ -24,8 +24,8 @@ from spoco_lite.show.figures import (
 CELLS = make_cells(0)
 PLANTS = [make_rosette(seed, size=32) for seed in range(12)]
 SPENT = [
-    Spent("few", "objects", 12, 14, (0.4, 0.6)),
     Spent("more", "objects", 12, 60, (0.7,)),
+    Spent("few", "objects", 12, 14, (0.4, 0.6)),
     Spent("some with strokes", "strokes", 12, 24, (0.6,)),
     Spent("a few in full", "images", 2, 20, (0.5, 0.6)),
     Spent("everything", "images", 12, 300, (0.8,)),

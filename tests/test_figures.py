@@ -113,7 +113,7 @@ def test_shapes_that_do_not_fit_are_refused():
         push_it_around(f, g[:, :-1], labels, truth)
     with pytest.raises(ValueError, match="samples: expected full rows of 5"):
         paint_the_budget(PLANTS, SPENT, columns=5)
-    with pytest.raises(ValueError, match="spent: found .'few'.*give records of 8 images"):
+    with pytest.raises(ValueError, match="spent: found .'more'.*give records of 8 images"):
         paint_the_budget(PLANTS[:8], SPENT[:1], columns=4)
     with pytest.raises(ValueError, match="spent: found nothing"):
         paint_the_budget(PLANTS, [], columns=4)
@@ -495,7 +495,7 @@ def test_budget_by_hand(browser, page_of, how):  # noqa: F811
         says(page, "Not measured: no record has labels in some of the images, unless in full.")
         page.get_by_role("slider", name="look at record").focus()
         page.keyboard.press("End")
-        says(page, "Record a long run: 30 outlines in 14 images, 14 minutes, SBD 0.75 (1 seed)")
+        says(page, "Record everything: 300 outlines in 12 images, 126 minutes, SBD 0.80 (1 seed)")
 
 
 # --- slices

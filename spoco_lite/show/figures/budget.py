@@ -92,7 +92,7 @@ def paint_the_budget(
             "columns": columns,
             **_turns(samples),
             "each": EACH,
-            "spent": [s._asdict() for s in spent],
+            "spent": [s._asdict() for s in sorted(spent, key=lambda s: s.outlines)],
             "seconds": seconds,
         },
         still=still,
