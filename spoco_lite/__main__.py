@@ -1,4 +1,4 @@
-"""``python -m spoco_lite data|train|sweep|evaluate|predict|export``: everything from the command line."""
+"""``python -m spoco_lite data|train|sweep|evaluate|predict|show|export``: everything from the command line."""
 
 import argparse
 import sys
@@ -6,11 +6,13 @@ import sys
 try:
     import torch
 
-    from .commands import data, evaluate, export, predict, sweep, train
+    from .commands import data, evaluate, export, predict, show, sweep, train
 except KeyboardInterrupt:  # while PyTorch is loaded, which takes seconds
     sys.exit("\nstopped before anything was done")
 
-COMMANDS = {module.__name__.rpartition(".")[2]: module for module in (data, train, sweep, evaluate, predict, export)}
+COMMANDS = {
+    module.__name__.rpartition(".")[2]: module for module in (data, train, sweep, evaluate, predict, show, export)
+}
 
 
 def make_parser() -> argparse.ArgumentParser:

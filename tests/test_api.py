@@ -26,6 +26,7 @@ INNER = {
     "commands.check_folder": None,
     "commands.evaluate": None,
     "commands.predict": None,
+    "commands.show": None,
     "commands.train": None,
     "commands.sweep": None,
     "data.fetch.sources": None,  # what fetching is made of
@@ -73,6 +74,7 @@ INNER = {
     "training.sweep": {"kept_score", "minutes"},
     "data.writing": None,
     "data.label_files": None,
+    "data.voxels": None,  # what files say about the size of a pixel
     "data.formats": None,  # what reading files is made of
     "training.typed": None,
     "results.runs": {"provenance", "peak_memory_mb", "of_today"},

@@ -15,6 +15,7 @@ from skimage.measure import label
 
 from spoco_lite.commands import predict as predict_command
 from spoco_lite.data.sets import rosettes
+from spoco_lite.data.voxels import voxel_size
 from spoco_lite.data.writing import write_json
 from spoco_lite.metrics import evaluate
 from spoco_lite.prediction import tiles
@@ -244,3 +245,13 @@ def test_a_decoder_that_makes_an_object_of_each_connected_piece(plants, tmp_path
         labels = tifffile.imread(path)
         assert label(labels, connectivity=1).max() == labels.max() > 0
         assert np.bincount(labels.ravel()).min() >= 9
+
+
+def test_the_pixel_size_of_the_image_is_kept(tmp_path):
+    values = np.random.default_rng(0).integers(0, 99, (40, 50), np.uint8)
+    about = {"unit": "micron", "axes": "YX"}
+    tifffile.imwrite(tmp_path / "a.tif", values, imagej=True, resolution=(4, 2), metadata=about)
+    run = make_run(tmp_path / "run", size=32, in_channels=1)
+    assert predict(run, tmp_path / "a.tif", tmp_path / "out") == 0
+    assert voxel_size(tmp_path / "out" / "a.tif", ndim=2) == pytest.approx((0.5, 0.25))
+    assert predict(run, tmp_path / "a.tif", tmp_path / "out") == 0  # it knows its own file

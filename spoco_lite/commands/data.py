@@ -38,6 +38,11 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     exported = verbs.add_parser("export", help="outlines and measurements of label maps, for QuPath, Fiji and tables")
     exported.add_argument("labels", type=Path, metavar="LABELS", help="a label map or a folder of them")
     exported.add_argument("output", type=Path, metavar="OUTPUT", help="folder for what is written")
+    exported.add_argument(
+        "--images",
+        type=Path,
+        help="folder of the images of the same names: label maps get their pixel size, and pictures show the outlines",
+    )
     names = f"one of {', '.join(SOURCES)}"
     verbs.add_parser("fetch", help="download an open data set").add_argument("name", help=names)
     check = verbs.add_parser("check", help="read every image; of a folder of your own, propose how to train on it")
@@ -63,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.verb == "import":
             return import_labels(arguments.files, arguments.folder)
         if arguments.verb == "export":
-            return export_labels(arguments.labels, arguments.output)
+            return export_labels(arguments.labels, arguments.output, arguments.images)
         if arguments.verb == "fetch":
             return _fetch(arguments.name)
         if arguments.name not in SOURCES and Path(arguments.name).is_dir():

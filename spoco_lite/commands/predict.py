@@ -19,11 +19,12 @@ from ..data.files import SUFFIXES, as_labels, files_of, open_array, read_array
 from ..data.label_files import checksum, made_from, write_labels
 from ..data.names import by_image
 from ..data.sample import Size
+from ..data.voxels import voxel_size
 from ..data.writing import InUse, alone, new_memmap, same_settings, whole
 from ..metrics import evaluate
 from ..prediction.decoders import arguments, decoder_of, split_pieces
 from ..prediction.evaluate import SCORES, tuned_decoder
-from ..prediction.image import segment_image
+from ..prediction.image import check_channels, segment_image
 from ..prediction.stream import LazyImage
 from ..prediction.tiles import TILE, segment_tiles
 from ..results.runs import WEIGHTS, load_model, load_run, prediction_size, run_folder
@@ -43,8 +44,8 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "predict",
         help="label maps of your images by a trained run",
-        description="Writes NAME.tif (labels: 0 background, 1..K objects) and NAME.jpg (a picture of them) for each "
-        "image. Stopped at any moment, the same command goes on with what is missing.",
+        description="Writes NAME.tif (labels: 0 background, 1..K objects; the pixel size is kept) and NAME.jpg (a "
+        "picture of them) for each image. Stopped at any moment, the same command goes on with what is missing.",
     )
     parser.add_argument("run", metavar="RUN", help="folder or name of a trained run")
     kinds = ", ".join(SUFFIXES)
@@ -124,9 +125,10 @@ def _predict(parsed: argparse.Namespace) -> int:
             there += 1
         else:
             image = opened(path)
-            _check_channels(image, path, pair.f.in_channels)
+            check_channels(image.shape[0], pair.f.in_channels, path)
             picture.unlink(missing_ok=True)
-            _segment(pair, image, mask, target, decoder, size=size, tile=parsed.tile, origin=origin)
+            voxel = voxel_size(path, ndim=pair.f.ndim, key=parsed.key)
+            _segment(pair, image, mask, target, decoder, size=size, tile=parsed.tile, origin=origin, voxel=voxel)
         truth = None
         if parsed.labels:
             file = _partner(labels, name, parsed.labels, "label map")
@@ -165,17 +167,6 @@ def _and_then(first: Iterable, more: list) -> Iterator:
     yield from list(more)
 
 
-def _check_channels(image: LazyImage, path: Path, needed: int) -> None:
-    found = image.shape[0]
-    if found != needed:
-        advice = f"or train a run with --in-channels {found}"
-        if (found, needed) == (1, 3):
-            advice = f"write its grey three times, np.stack([grey] * 3, axis=-1), {advice}"
-        if (found, needed) == (3, 1):
-            advice = f"write its mean, rgb.mean(axis=-1), {advice}"
-        raise ValueError(f"{path}: has {found} channel{'s' * (found > 1)}, the run needs {needed}; {advice}")
-
-
 def _segment(
     pair: MomentumPair,
     image: LazyImage,
@@ -186,6 +177,7 @@ def _segment(
     size: Size | None,
     tile: int | None,
     origin: str,
+    voxel: tuple[float, ...] | None,
 ) -> None:
     """Write the label map of an image, whole or not at all; uint16, or uint32 in tiles and from 65,536 objects on."""
     shape, options, pieces = image.shape[1:], arguments(decoder), decoder.get("pieces")
@@ -205,7 +197,7 @@ def _segment(
         labels = relabel_sequential(labels)[0]  # the mask may have taken an object away
         labels = split_pieces(labels, pieces) if pieces else labels
         labels = labels.astype(np.uint16 if labels.max() < 1 << 16 else np.uint32)
-    write_labels(target, labels, made_from=origin)
+    write_labels(target, labels, made_from=origin, voxel_size=voxel)
     shutil.rmtree(folder, ignore_errors=True)
 
 

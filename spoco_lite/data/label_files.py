@@ -10,8 +10,13 @@ import tifffile
 from .writing import whole
 
 
-def write_labels(path: Path, labels: np.ndarray, *, made_from: str) -> None:
+def write_labels(
+    path: Path, labels: np.ndarray, *, made_from: str, voxel_size: tuple[float, ...] | None = None
+) -> None:
     """Write labels ``(*S)``, compressed, whole or not at all. ``made_from`` says of what: :func:`made_from` reads it.
+
+    ``voxel_size``, micrometres along each axis, is written as Fiji reads it, where its format can hold the numbers: up
+    to 65,535 objects, 2 GiB, and not one slice alone. Else programs still find the pixels per centimetre.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "leaf.tif"
@@ -19,12 +24,14 @@ def write_labels(path: Path, labels: np.ndarray, *, made_from: str) -> None:
     >>> made_from(path)
     'a picture'
     """
-    options = {
-        "compression": "zlib",
-        "photometric": "minisblack",
-        "bigtiff": labels.nbytes > 1 << 31,  # before compression, which may make it smaller, and may not
-        "metadata": {"axes": "ZYX"[-labels.ndim :], "made_from": made_from},
-    }
+    metadata = {"axes": "ZYX"[-labels.ndim :], "made_from": made_from}
+    big = labels.nbytes > 1 << 31  # before compression, which may make it smaller, and may not
+    options = {"compression": "zlib", "photometric": "minisblack", "bigtiff": big, "metadata": metadata}
+    if voxel_size:
+        fiji = labels.dtype == np.uint16 and not big and labels.shape[:-2] != (1,)  # of one slice it makes an image
+        unit, name = (1.0, "NONE") if fiji else (1e4, "CENTIMETER")
+        options |= {"imagej": fiji, "resolution": tuple(unit / s for s in voxel_size[:-3:-1]), "resolutionunit": name}
+        metadata |= {"unit": "um"} | ({"spacing": voxel_size[0]} if labels.ndim == 3 else {})
     with whole(path) as temporary:
         tifffile.imwrite(temporary, labels, **options)
 
@@ -43,7 +50,8 @@ def made_from(path: Path) -> str | None:
     try:
         with tifffile.TiffFile(path) as file:
             ends = (np.add(page.dataoffsets, page.databytecounts).max() for page in file.pages)
-            note = json.loads(file.pages.first.description or "{}").get("made_from")
+            about = file.imagej_metadata if file.is_imagej else json.loads(file.pages.first.description or "{}")
+            note = about.get("made_from")
             if max(ends) > size or len(file.pages) < (file.series[0].shape[0] if len(file.series[0].shape) == 3 else 1):
                 return None
     except json.JSONDecodeError:

@@ -21,7 +21,7 @@ from ..data.writing import whole
 from ..results.runs import load_model, load_run, prediction_size
 from ..show.plot import panels
 from .decoders import arguments, decoder_of, split_pieces
-from .image import SPECKS, least_seen, segment_image
+from .image import SPECKS, check_channels, least_seen, segment_image
 from .torchscript import outputs_of, scripted
 
 WINDOW = {2: 256, 3: 48}  # pixels along an axis of the sample; an image in its own resolution is cut to its middle
@@ -112,8 +112,7 @@ def _in_seen_pixels(decoder: dict, shape: tuple[int, ...], size: Size | None) ->
 
 def _sample(raw: np.ndarray, path: str | Path, config: dict, channels: int) -> np.ndarray:
     """The image ``(C, *S)`` in the size that the network sees, in its own type, cut to the window."""
-    if len(raw) != channels:
-        raise ValueError(f"{path}: has {len(raw)} channels, the run needs {channels}; give an image like its own")
+    check_channels(len(raw), channels, path)
     if raw.dtype.kind == "b":
         raw = raw.astype(np.uint8) * 255
     if raw.dtype == np.float16:

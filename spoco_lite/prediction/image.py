@@ -1,6 +1,7 @@
 """From an image of any size to embeddings and to a label map of the same size."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -176,3 +177,17 @@ def resize_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:
         resized[mask > best] = value
         best = torch.maximum(best, mask)
     return resized
+
+
+def check_channels(found: int, needed: int, name: str | Path) -> None:
+    """ValueError if an image has other channels than a run needs; it says what to do.
+
+    >>> check_channels(3, 3, "leaf.png")
+    """
+    if found != needed:
+        advice = f"or train a run with --in-channels {found}"
+        if (found, needed) == (1, 3):
+            advice = f"write its grey three times, np.stack([grey] * 3, axis=-1), {advice}"
+        if (found, needed) == (3, 1):
+            advice = f"write its mean, rgb.mean(axis=-1), {advice}"
+        raise ValueError(f"{name}: has {found} channel{'s' * (found > 1)}, the run needs {needed}; {advice}")

@@ -58,21 +58,27 @@ def show_labels(ax: Axes, labels: Any, image: Any = None, *, outline: bool = Fal
     >>> ax = show_labels(plt.figure().subplots(), np.eye(8, dtype=int), np.zeros((3, 8, 8)), outline=True)
     >>> plt.close(ax.figure)
     """
-    colours, labels = label_colours(labels), _array(labels)
-    if image is not None:
-        picture = _picture(image)
-        if picture.shape[:2] != labels.shape:
-            raise ValueError(f"image: its size {picture.shape[:2]} differs from the labels' {labels.shape}")
-        inked = labels > 0
-        if outline:
-            inked &= find_boundaries(labels, connectivity=1, mode="inner")
-        tint = 1.0 if outline else 0.65  # the rest is grey, so that an object keeps its hue on a green leaf
-        colours[inked] = tint * colours[inked] + (1 - tint) * picture[inked].mean(1, keepdims=True)
-        colours[labels == -1] = 0.6 * colours[labels == -1] + 0.4 * picture[labels == -1]
-        colours = np.where((inked | (labels == -1))[..., None], colours, picture)
-    elif outline:
+    if image is None and outline:
         raise ValueError("outline: found no image on which to draw; give image=")
-    return _draw(ax, colours)
+    return _draw(ax, label_colours(labels) if image is None else overlay(labels, image, outline=outline))
+
+
+def overlay(labels: Any, image: Any, *, outline: bool = False) -> np.ndarray:
+    """Colours (Y, X, 3) in [0, 1] of a label map over its image, as :func:`show_labels` draws them.
+
+    >>> overlay(np.eye(8, dtype=int), np.zeros((3, 8, 8)), outline=True)[1, 1].round(2).tolist()
+    [0.9, 0.62, 0.0]
+    """
+    colours, labels, picture = label_colours(labels), _array(labels), _picture(image)
+    if picture.shape[:2] != labels.shape:
+        raise ValueError(f"image: its size {picture.shape[:2]} differs from the labels' {labels.shape}")
+    inked = labels > 0
+    if outline:
+        inked &= find_boundaries(labels, connectivity=1, mode="inner")
+    tint = 1.0 if outline else 0.65  # the rest is grey, so that an object keeps its hue on a green leaf
+    colours[inked] = tint * colours[inked] + (1 - tint) * picture[inked].mean(1, keepdims=True)
+    colours[labels == -1] = 0.6 * colours[labels == -1] + 0.4 * picture[labels == -1]
+    return np.where((inked | (labels == -1))[..., None], colours, picture)
 
 
 def match_colours(truth: Any, prediction: Any) -> np.ndarray:
