@@ -4,33 +4,21 @@ Every answer is a ValueError or FileNotFoundError (of a command one line after `
 argparse), and says the words of its row: the argument or file, what was found, or what to do.
 """
 
-import importlib.util
-import json
 import math
-import os
-import shutil
-from functools import partial
-from pathlib import Path
-from types import SimpleNamespace
 
-import h5py
 import numpy as np
 import pytest
-import tifffile
 import torch
-from PIL import Image
 
 from spoco_lite import data
-from spoco_lite.__main__ import main
 from spoco_lite.augment import two_views
 from spoco_lite.clustering import consistency_clustering, hdbscan_clusters, mean_shift, segment
 from spoco_lite.data import Plan, Sample, plan_annotation
 from spoco_lite.data import folder as own_folder
-from spoco_lite.data.files import as_image, as_labels, files_of, open_array, read_array
+from spoco_lite.data.files import as_image, as_labels
 from spoco_lite.data.sample import resize
 from spoco_lite.data.sets.dish import make_dish
 from spoco_lite.data.sets.tubes import make_tubes
-from spoco_lite.data.writing import write_json
 from spoco_lite.losses import consistency_loss, instance_loss, pull_loss, push_loss
 from spoco_lite.metrics import average_precision, evaluate
 from spoco_lite.objective import SpocoLoss
@@ -39,12 +27,10 @@ from spoco_lite.prediction.evaluate import evaluate_run
 from spoco_lite.prediction.image import embed, segment_image
 from spoco_lite.prediction.stream import LazyImage
 from spoco_lite.prediction.tiles import segment_tiles
-from spoco_lite.results.runs import build_pair, load_model, run_folder, save_weights
+from spoco_lite.results.runs import load_model, run_folder
 from spoco_lite.selection import GaussianKernel
 from spoco_lite.training.advice import steps_in
-from spoco_lite.training.checkpoint import read_checkpoint
 from spoco_lite.training.config import Config
-from spoco_lite.training.loop import Training
 from spoco_lite.training.sweep import sweep
 from spoco_lite.unet import EmbeddingUNet, MomentumPair
 
@@ -312,306 +298,3 @@ def test_a_call(name):
         call()
     for word in words:
         assert word in str(error.value), str(error.value)
-
-
-# ---------------------------------------------------------------------- files
-
-
-def text(path):
-    path.write_text("no image")
-
-
-def tiff(**options):
-    return lambda path: tifffile.imwrite(path, RGB.transpose(2, 0, 1), **options)
-
-
-def half(write):
-    def halved(path):
-        write(path)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-    return halved
-
-
-def picture(path):
-    Image.fromarray(RGB).save(path)
-
-
-def array(path):
-    np.save(path, GREY)
-
-
-def objects(path):
-    np.save(path, np.array([{"masks": GREY}], dtype=object), allow_pickle=True)
-
-
-def hdf5(**arrays):
-    def write(path):
-        with h5py.File(path, "w") as file:
-            for name, one in arrays.items():
-                file[name] = one
-
-    return write
-
-
-def never_written(path):
-    with h5py.File(path, "w") as file:
-        file.create_dataset("raw", (10**4,) * 3, np.uint8)
-
-
-FILES = [
-    ("a.png", lambda path: None, "no such file"),
-    ("a.bmp", text, "ending '.bmp' is not known"),
-    ("a", text, "ending '' is not known"),
-    *((f"a.{kind}", text, "cannot be read") for kind in ("png", "jpg", "tif", "npy", "h5")),
-    *((f"a.{kind}", Path.touch, "cannot be read") for kind in ("png", "jpg", "tif", "npy", "h5")),
-    *((f"a.{kind}", Path.mkdir, "not a file") for kind in ("png", "jpg", "tif", "npy", "h5")),
-    *((f"a.{kind}", half(picture), "cannot be read") for kind in ("png", "jpg", "tif")),
-    *((f"a.{kind}", os.mkfifo, "not a file") for kind in ("png", "tif")),
-    ("a.npy", half(array), "cannot be read"),
-    ("a.npy", objects, "holds Python objects", "Cellpose", "['masks']"),
-    ("a.h5", half(hdf5(raw=GREY)), "cannot be read"),
-    ("a.h5", hdf5(), "inside: none"),
-    ("a.h5", hdf5(raw=GREY, label=GREY), "give as key one of those inside: label, raw"),
-    ("a.h5", never_written, "declares (10000, 10000, 10000)"),
-    ("a.tif", tiff(photometric="minisblack"), "3 axes besides colours", "'axes': 'CYX'"),
-    ("a.tif", lambda path: tifffile.imwrite(path, RGB, photometric="cielab"), "CIELAB", "RGB or grey"),
-    ("a.zarr", Path.mkdir, "cannot be read"),
-]
-if importlib.util.find_spec("imagecodecs") is None:
-    for kind in ("tiff_lzw", "jpeg"):
-        FILES.append(("a.tif", partial(Image.fromarray(RGB).save, compression=kind), "pip install imagecodecs"))
-
-
-@pytest.mark.parametrize(("name", "write", "words"), [(n, w, words) for n, w, *words in FILES])
-@pytest.mark.parametrize("read", [read_array, open_array, LazyImage])
-def test_a_file(tmp_path, name, write, words, read):
-    path = tmp_path / name
-    write(path)
-    with pytest.raises((ValueError, FileNotFoundError)) as error:
-        read(path, ndim=2)
-    assert str(path) in str(error.value)
-    for word in words:
-        assert word in str(error.value)
-
-
-@pytest.mark.parametrize("name", ["nowhere", "empty", "other"])
-def test_a_folder_of_nothing(tmp_path, name):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "other").mkdir()
-    text(tmp_path / "other" / "notes.txt")
-    with pytest.raises((ValueError, FileNotFoundError), match=f"{name}: no "):
-        files_of(tmp_path / name)
-
-
-# ---------------------------------------------------------------------- runs that are damaged
-
-RECORDS = [
-    ("run.json", b"", "not a readable record"),
-    ("run.json", b"{", "not a readable record"),
-    ("run.json", b"\xff\xfe", "not a readable record"),
-    ("run.json", b"[]", "no config"),
-    ("run.json", b"{}", "no config"),
-    ("run.json", b'{"config": 5}', "no config"),
-    ("run.json", b'{"config": {}}', "makes no network"),
-    ("run.json", b'{"config": {"in_channels": "three"}}', "makes no network"),
-    ("weights.safetensors", None, "missing"),
-    ("weights.safetensors", b"", "not a readable file of weights"),
-    ("weights.safetensors", b"half", "not a readable file of weights"),
-    ("weights.safetensors", "another network", "not the weights of this record"),
-]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run with networks as they are before training."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    folder.mkdir()
-    config = Config(size=32, widths=(4, 8), embedding_dim=4).plain()
-    write_json(folder / "run.json", {"config": config, "scores": {}})
-    save_weights(build_pair(config), folder / "weights.safetensors")
-    return folder
-
-
-@pytest.mark.parametrize(("name", "content", "words"), RECORDS, ids=lambda value: str(value)[:30])
-def test_a_damaged_run(run, tmp_path, name, content, words):
-    folder = shutil.copytree(run, tmp_path / "run")
-    (folder / name).unlink()
-    if content == "another network":
-        save_weights(build_pair(Config(widths=(4, 8, 16)).plain()), folder / name)
-    elif content is not None:
-        (folder / name).write_bytes(content)
-    with pytest.raises((ValueError, FileNotFoundError), match=words) as error:
-        load_model(folder)
-    assert str(folder / name) in str(error.value)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK", b"text", {}, {"config": 5}, [1], {"config": {"seed": 9}}])
-def test_a_damaged_checkpoint(tmp_path, content):
-    path = tmp_path / "checkpoint.pt"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        torch.save(content, path)
-    with pytest.raises(ValueError, match="not a readable checkpoint.*delete it|belongs to another conf") as error:
-        read_checkpoint(tmp_path, Config().plain(), "cpu")
-    assert str(path) in str(error.value)
-
-
-def test_a_checkpoint_of_other_networks(tmp_path):
-    config = Config(size=32, widths=(4, 8), batch=2)
-    torch.save({"config": config.plain(), "pair": {}}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match="its checkpoint is not of these networks"):
-        Training(config, tmp_path, device="cpu").run(progress=False)
-
-
-def test_nan_is_no_change_of_the_configuration(tmp_path):
-    config = Config(loss_options={"pull": 1}).plain() | {"loss_options": {"pull": math.nan}}
-    torch.save({"config": config | {"seed": 1}}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match=r"another configuration \(seed was 1, is now 0\)"):
-        read_checkpoint(tmp_path, config, "cpu")
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps(PLAN | {"objects": []}), json.dumps(PLAN | {"how": 5})])
-def test_a_damaged_plan(tmp_path, content):
-    (tmp_path / "plan.json").write_text(content)
-    with pytest.raises(ValueError, match="plan.json: not an annotation plan"):
-        Plan.read(tmp_path / "plan.json")
-
-
-# ---------------------------------------------------------------------- commands
-
-TINY = "--size 32 --widths 4 8 --batch 2 --steps 1 --device cpu"
-COMMANDS = [
-    ("", "required: command"),
-    ("teach", "invalid choice: 'teach'"),
-    ("data", "required: verb"),
-    ("data fetch leaves", "leaves"),
-    ("data check leaves", "leaves"),
-    ("data check leaves --minutes many", "invalid float value"),
-    ("data check leaves --data-option unlabeled", "give KEY=VALUE"),
-    ("data check IMAGES --data-option size=3", "found size"),
-    ("data check IMAGES", "images belong in images/"),
-    ("data import IMAGES", "required: FOLDER"),
-    ("data import FILE nowhere", "nowhere/images: no such file or folder"),
-    ("data import FILE FOLDER", "ending '.txt' is not known"),
-    ("data import nowhere.tif FOLDER", "nowhere.tif"),
-    ("data import GREY FOLDER", "belongs to image grey"),
-    ("data import BROKEN FOLDER", "broken.png: cannot be read"),
-    ("data export nowhere OUT", "nowhere: no such file or folder"),
-    ("data export FILE OUT", "no file that can be read"),
-    ("data export BROKEN OUT", "broken.png: cannot be read"),
-    ("data export IMAGES FILE", "notes.txt"),
-    ("train", "required: folder"),
-    (f"train OUT {TINY} --steps many", "--steps", "invalid int value: 'many'"),
-    (f"train OUT {TINY} --steps 1.5", "--steps", "invalid int value: '1.5'"),
-    (f"train OUT {TINY} --steps 0", "steps: found 0"),
-    (f"train OUT {TINY} --batch -1", "batch: found -1"),
-    (f"train OUT {TINY} --clip-norm -1", "clip_norm: found -1"),
-    (f"train OUT {TINY} --clip-norm nan", "clip_norm: found nan"),
-    (f"train OUT {TINY} --learning-rate inf", "learning_rate: found inf"),
-    (f"train OUT {TINY} --consistency -1", "consistency: found -1"),
-    (f"train OUT {TINY} --delta-dist -1", "delta_dist: found -1"),
-    (f"train OUT {TINY} --background most", "--background", "invalid choice"),
-    (f"train OUT {TINY} --symmetry none", "--symmetry", "invalid choice"),
-    (f"train OUT {TINY} --fraction 0", "fraction: found 0"),
-    (f"train OUT {TINY} --number 0", "number: found 0"),
-    (f"train OUT {TINY} --held-out 999", "held_out: 999 of"),
-    (f"train OUT {TINY} --dataset leafs", "data set: found 'leafs'"),
-    (f"train OUT {TINY} --dataset folder", "needs option 'path'"),
-    (f"train OUT {TINY} --dataset folder --data-option path=nowhere", "no folder nowhere"),
-    (f"train OUT {TINY} --dataset folder --data-option pth=x", "'pth'", "path"),
-    (f"train OUT {TINY} --dataset cells3d", "volumes need a size of three numbers"),
-    (f"train OUT {TINY} --data-option target=cells", "'target'"),
-    (f"train OUT {TINY} --data-option target", "give KEY=VALUE"),
-    (f"train OUT {TINY} --loss-option anchors=pixel", "loss_options: found anchors"),
-    (f"train OUT {TINY} --loss-option anchor=corner", "anchor: found 'corner'"),
-    (f"train OUT {TINY} --loss-option pull=-1", "pull: found -1"),
-    (f"train OUT {TINY} --loss-option pull=strong", "pull: found 'strong'"),
-    (f"train OUT {TINY} --data-option size=64", "data_options: found 'size'"),
-    (f"train OUT {TINY} --size 10000000", "out of memory", "smaller batch, size or tile"),
-    (f"train OUT {TINY} --decoder min_sise=20", "'min_sise'"),
-    (f"train OUT {TINY} --decoder consistent=maybe", "consistent='maybe'"),
-    (f"train OUT {TINY} --decoder iou_threshold=NaN", "iou_threshold=nan"),
-    (f"train OUT {TINY} --in-channels 1", "has 3 channels"),
-    (f"train OUT {TINY} --start nowhere", "no run.json in 'nowhere'"),
-    (f"train OUT {TINY} --start cvppp-10 --size 16 16 16 --crop --dataset cells3d --in-channels 1", "start: no layer"),
-    (f"train OUT {TINY} --device foo", "device: found 'foo'", "cpu, cuda"),
-    (f"train OUT {TINY} --device meta", "device: found 'meta'", "cpu, cuda"),
-    (f"train OUT {TINY} --seed 9223372036854775808", "seed: found 9223372036854775808"),
-    (f"train OUT {TINY} --dataset folder --data-option path=. --data-option voxel_size=x", "voxel_size: found 'x'"),
-    (f"train OUT {TINY} --size 32 32 32", "crop"),
-    (f"train OUT {TINY} --size 32 32", "without crop"),
-    (f"train FILE {TINY}", "notes.txt: a file"),
-    (f"train FILE/run {TINY}", "notes.txt"),
-    (f"train RUN {TINY}", "without its checkpoint"),
-    (f"sweep OUT {TINY.replace('--device cpu', '')} --devices foo", "device: found 'foo'"),
-    (f"sweep OUT {TINY.replace('--device cpu', '')} --devices cpu --at-once 0", "at_once: found 0"),
-    ("evaluate", "required: folder"),
-    ("evaluate nowhere", "no run.json in 'nowhere'"),
-    ("evaluate cvppp-10", "a recorded run"),
-    ("evaluate RUN --split train", "'train'"),
-    ("evaluate RUN --split all", "invalid choice: 'all'"),
-    ("evaluate RUN --tuning-images 0", "tuning_images: found 0"),
-    ("evaluate RUN --tuning-images -3", "tuning_images: found -3"),
-    ("predict RUN IMAGES", "required: OUTPUT"),
-    ("predict nowhere IMAGES OUT", "no run.json in 'nowhere'"),
-    ("predict RUN nowhere OUT", "nowhere: no such file or folder"),
-    ("predict RUN FILE OUT", "no file that can be read"),
-    ("predict RUN IMAGES IMAGES", "another folder for the output"),
-    ("predict RUN IMAGES FILE", "notes.txt"),
-    ("predict RUN IMAGES OUT --decoder best", "invalid choice: 'best'"),
-    ("predict RUN IMAGES OUT --tile 32", "only runs with crop"),
-    ("predict RUN IMAGES OUT --tile much", "invalid int value"),
-    ("predict RUN IMAGES OUT --labels nowhere", "nowhere: no such file or folder"),
-    ("predict RUN IMAGES OUT --mask IMAGES", "a.png: found shape (20, 30, 3), expected (20, 30)"),
-    ("predict RUN IMAGES OUT --device foo", "device: found 'foo'"),
-    ("predict RUN GREY OUT", "grey.png", "1 channel", "needs 3"),
-    ("predict RUN BROKEN OUT", "broken.png: cannot be read"),
-    ("predict RUN PAGES OUT", "pages.tif: found 3 axes besides colours"),
-]
-WITHOUT_GPU = [
-    (f"train OUT {TINY.replace('cpu', 'cuda')}", "PyTorch sees 0 of these"),
-    ("predict RUN IMAGES OUT --device cuda", "PyTorch sees 0 of these"),
-    ("predict RUN IMAGES OUT --device cuda:7", "'cuda:7'"),
-]
-if not torch.cuda.is_available():
-    COMMANDS += WITHOUT_GPU
-
-
-@pytest.fixture(scope="module")
-def places(run, tmp_path_factory):
-    root = tmp_path_factory.mktemp("places")
-    (root / "images").mkdir()
-    picture(root / "images" / "a.png")
-    Image.fromarray(GREY).save(root / "grey.png")
-    half(picture)(root / "broken.png")
-    tiff(photometric="minisblack")(root / "pages.tif")
-    text(root / "notes.txt")
-    return SimpleNamespace(
-        RUN=run, IMAGES=root / "images", FILE=root / "notes.txt", GREY=root / "grey.png", BROKEN=root / "broken.png",
-        PAGES=root / "pages.tif", FOLDER=root,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(("command", "words"), [(c, w) for c, *w in COMMANDS], ids=[c for c, *_ in COMMANDS])
-def test_a_command(command, words, places, tmp_path, capsys):
-    known = vars(places) | {"OUT": tmp_path / "out"}
-    given = []
-    for word in command.split():
-        first, slash, rest = word.partition("/")
-        given.append(f"{known[first]}{slash}{rest}" if first in known else word)
-    try:
-        code = main(given)
-        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-        assert code == 1 and said
-    except SystemExit as end:  # argparse's own answers
-        said = [capsys.readouterr().err]
-        assert end.code == 2
-    for word in words:
-        assert word in "\n".join(said)
-    assert not (tmp_path / "out" / "run.json").exists()
-
-
-def test_there_are_many_rows():
-    assert len(FIELDS) + len(CALLS) + len(FILES) + len(RECORDS) + len(COMMANDS) >= 200
