@@ -23,10 +23,11 @@ def test_doctests():
 
 
 def test_cells_say_their_column_and_everything_its_role():
-    made = folding.fold("<p>before</p>" + table(["a", "a", ""], ["b", "c", "d"], head=["Run", "SBD", "AP"]) + "after")
+    text = table(["a", "a", ""], ["b", "c", "d"], head=["Run", "SBD,\nwhole", "AP"])
+    made = folding.fold(f"<p>before</p>{text}after")
     assert made.startswith("<p>before</p><table") and made.endswith("</table>after")
     found = BeautifulSoup(made, "html.parser")
-    assert [cell["data-label"] for cell in found.find_all("td")] == ["Run", "SBD", "AP"] * 2  # equal cells, too
+    assert [cell["data-label"] for cell in found.find_all("td")] == ["Run", "SBD, whole", "AP"] * 2  # equal cells, too
     roles = [element["role"] for element in found.table.find_all(True) if element.name not in ("p",)]
     assert roles.count("row") == 3 and roles.count("cell") == 6 and roles.count("columnheader") == 3
     assert found.find_all("td")[2].contents == []

@@ -10,7 +10,7 @@ import re
 from bs4 import BeautifulSoup
 
 ROLES = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "td": "cell"}
-WIDTH = 42  # characters that fit beside each other on a phone, with the space between columns
+WIDTH = 39  # characters that fit beside each other on a phone, with the space between columns
 PROSE = 110  # characters of a row, above which narrow columns get too tall
 
 
@@ -26,7 +26,7 @@ def fold(body: str) -> str:
 def _one(text: str) -> str:
     soup = BeautifulSoup(text, "html.parser")
     head = soup.thead.find_all("tr")[-1].find_all(["th", "td"]) if soup.thead else []
-    titles = [cell.get_text(" ", strip=True) for cell in head]
+    titles = [" ".join(cell.get_text(" ").split()) for cell in head]
     for name, role in ROLES.items():
         for element in soup.find_all(name):
             element["role"] = role
