@@ -6,13 +6,16 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import hdbscan
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Ellipse
 from skimage.color import rgb2lab
 
+from spoco_lite.show.clusters import show_tree
 from spoco_lite.show.plot import (
     BACKGROUND,
     PALETTE,
@@ -278,3 +281,13 @@ def test_panels_on_a_dark_style_stay_readable():
 def test_panels_want_a_title_for_each(images, titles):
     with pytest.raises(ValueError, match=f"titles: found {len(titles)} for {len(images)} images"):
         panels(images, titles)
+
+
+def test_a_tree_with_a_flat_cluster_is_drawn(ax):
+    """hdbscan circles a cluster that ends almost where it begins with an oval whose height is an array."""
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(mean, spread, (30, 2)) for mean, spread in ((0, 0.01), (3, 1), (6, 1))])
+    show_tree(ax, hdbscan.HDBSCAN(min_cluster_size=8, min_samples=3).fit(points), ["red", "blue", "green"])
+    ovals = [patch for patch in ax.patches if isinstance(patch, Ellipse)]
+    assert len(ovals) == 2 and all(np.ndim(oval.height) == 0 for oval in ovals)
+    ax.figure.canvas.draw()

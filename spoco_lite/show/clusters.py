@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Ellipse
 from torch import Tensor
 
 from ..clustering import mean_shift, segment
@@ -34,6 +34,23 @@ def show_points(ax: Axes, embedding: Any, labels: Any) -> Axes:
     ax.set(aspect="equal", xlabel="second component", ylabel="first component")
     ax.yaxis.set_inverted(True)
     ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def show_tree(ax: Axes, clusterer: Any, colours: Sequence) -> Axes:
+    """Draw the condensed tree of an ``hdbscan.HDBSCAN`` that was fitted, its clusters circled in their colours.
+
+    >>> import hdbscan
+    >>> from matplotlib.figure import Figure
+    >>> points = np.random.default_rng(0).normal(np.repeat([0, 9], 20)[:, None], 1, (40, 2))
+    >>> ax = show_tree(Figure().subplots(), hdbscan.HDBSCAN(min_cluster_size=9).fit(points), ["red", "blue"])
+    >>> sum(isinstance(patch, Ellipse) for patch in ax.patches)
+    2
+    """
+    clusterer.condensed_tree_.plot(select_clusters=True, selection_palette=colours, colorbar=False, axis=ax)
+    for oval in ax.patches:
+        if isinstance(oval, Ellipse):  # to a flat one hdbscan 0.8 gives an array of one height, which no axes draw
+            oval.set_height(np.asarray(oval.height).item())
     return ax
 
 
