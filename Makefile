@@ -64,7 +64,7 @@ nbval: $(READY)  ## run the committed notebooks and compare with their committed
 	$(BIN)/pytest --nbval notebooks/
 
 # Each variable makes this processor compute as another would: other vector units, other sums, other last digits.
-nbval-machines: $(READY)  ## the same as other processors would, three times each (before a release; an hour or two)
+nbval-machines: $(READY)  ## the same as other processors would, three times each (before a release; some hours)
 	@failed=; for pass in 1 2 3; do for machine in $(MACHINES); do \
 	    echo "== $$machine, pass $$pass of 3"; \
 	    env $$machine $(BIN)/pytest -q --nbval notebooks/ || failed="$$failed $$machine"; done; done; \
