@@ -19,7 +19,7 @@ from ..sample import Sample
 VOXEL_SIZE = 0.05, 0.0125, 0.0125  # um along z, y, x: slices are four pixels thick
 SHAPE = 24, 128, 128  # voxels
 _RADIUS, _STEP = 0.09, 0.03  # um: of a tube, between points of its middle line
-_TRIES = 60  # tubes that are begun in a cubic um; most cross another one
+_TRIES = 80  # tubes that are begun in a cubic um; most cross another one
 _SMALLEST = 60  # voxels of a tube that is worth a label
 
 
@@ -65,9 +65,9 @@ def _lines(rng: np.random.Generator, size: np.ndarray) -> list[np.ndarray]:
     """Middle lines (P, 3) of tubes in um: each may branch; where two cross, the later is left out."""
     tubes: list[np.ndarray] = []
     for _ in range(int(_TRIES * size.prod())):
-        tube = _wander(rng, rng.uniform(0, 1, 3) * size, rng.uniform(0.4, 1.0))
+        tube = _wander(rng, rng.uniform(0, 1, 3) * size, rng.uniform(0.3, 0.7))
         for _ in range(rng.integers(0, 3)):
-            tube = np.concatenate([tube, _wander(rng, tube[rng.integers(len(tube))], rng.uniform(0.3, 0.6))])
+            tube = np.concatenate([tube, _wander(rng, tube[rng.integers(len(tube))], rng.uniform(0.2, 0.4))])
         tubes.append(tube)
     owner = np.repeat(np.arange(len(tubes)), [len(tube) for tube in tubes])
     near = owner[cKDTree(np.concatenate(tubes)).query_pairs(2 * _RADIUS, output_type="ndarray")]
