@@ -24,7 +24,8 @@ from spoco_lite.data.paths import shipped
 from spoco_lite.data.sets import tubes
 from spoco_lite.data.writing import write_json
 from spoco_lite.metrics import evaluate
-from spoco_lite.prediction.decoders import arguments, decoder_of
+from spoco_lite.prediction.decoders import arguments
+from spoco_lite.prediction.evaluate import evaluate_run, tuned_decoder
 from spoco_lite.prediction.image import segment_image
 from spoco_lite.prediction.stream import LazyImage
 from spoco_lite.prediction.tiles import segment_tiles
@@ -33,7 +34,7 @@ from spoco_lite.show.plot import match_colours, panels
 from spoco_lite.training.loop import Config, train
 
 SHOWN = 144  # pixels of a side of what the pictures show
-TILE, SIDES = 48, (48, 96, 192, 384)  # pixels
+TILE, SIDES = 48, (48, 96, 192, 288)  # pixels
 
 CONFIG = Config(
     dataset="folder",
@@ -59,12 +60,13 @@ CONFIG = Config(
 
 
 def network() -> None:
-    """Train, and keep the record and the weights."""
+    """Train, choose the decoder on the training slices, score the test slices; keep the record and the weights."""
     target = shipped() / "tubes"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # the record names the data without the place where they lay
         tubes.write("tubes")
         train(CONFIG, "tubes-run")
+        evaluate_run("tubes-run")
         target.mkdir(exist_ok=True)
         for name in ("run.json", WEIGHTS):
             shutil.copy(Path(folder) / "tubes-run" / name, target / name)
@@ -91,7 +93,8 @@ def growth() -> None:
 def measure(way: str, folder: Path) -> dict:
     """One stack, one way, in a fresh process."""
     torch.set_num_threads(1)
-    pair, options = load_model(shipped() / "tubes"), arguments(decoder_of(CONFIG.plain(), masked=False))
+    pair = load_model(shipped() / "tubes")
+    options = arguments(tuned_decoder(shipped() / "tubes", masked=False))
     image = LazyImage(folder / "image.npy", ndim=3)
     found = np.lib.format.open_memmap(folder / "found.npy", "w+", np.uint32, image.shape[1:])
     before, start = peak_memory_mb(), time.process_time()

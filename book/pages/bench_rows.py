@@ -69,6 +69,11 @@ PEERS = {
         "nuclei-100-all-ours": "everything: ours",
         "nuclei-100-all-paper": "everything: the paper's recipe",
     },
+    "mitochondria": {
+        "mitochondria-true-slices-linked": "the true pieces of each slice, linked",
+        "mitochondria-slices": "slices, linked",
+        "mitochondria-volumes": "volumes at once",
+    },
 }
 BUDGET = {
     "leaves": {

@@ -125,6 +125,10 @@ def bench_peers_nuclei(data: Path) -> str:
     return table(data, PEERS["nuclei"])
 
 
+def bench_peers_mitochondria(data: Path) -> str:
+    return table(data, PEERS["mitochondria"])
+
+
 def bench_budget(data: Path) -> str:
     return "\n\n".join(
         f"{base.capitalize()}:\n\n{table(data, rows, next(iter(rows)))}" for base, rows in BUDGET.items()
@@ -210,6 +214,7 @@ MAKERS = [
     bench_terms,
     bench_peers_leaves,
     bench_peers_nuclei,
+    bench_peers_mitochondria,
     bench_budget,
     bench_code,
     bench_why,
