@@ -1,0 +1,65 @@
+"""What chapter 7 shows of real volumes: an embryo of BBBC050, and the nuclei that recorded networks find in all of them.
+
+python book/make_embryo.py RUN... writes data/embryo/. It needs the data sets, and the folders of the runs with weights:
+those on embryos count nuclei there, one on ovules is tried on their cells.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from skimage.measure import regionprops_table
+
+from spoco_lite import data
+from spoco_lite.data.paths import shipped
+from spoco_lite.prediction.decoders import decode, decoder_of
+from spoco_lite.prediction.evaluate import score
+from spoco_lite.results.runs import load_model, load_run, prediction_size
+
+SHOWN = "test/Emb1_t401"
+
+
+def volumes(labels: np.ndarray, spacing: tuple[float, ...]) -> list[int]:
+    """Of each object, in cubic micrometres."""
+    return regionprops_table(labels, properties=("area",), spacing=spacing)["area"].round().astype(int).tolist()
+
+
+def found(run: str) -> dict:
+    """Volumes of what a run finds in each test embryo."""
+    pair, config = load_model(run), load_run(run)["config"]
+    by_volume = {}
+    for sample in data.load("bbbc050", "test"):
+        labels = decode(pair, sample, decoder_of(config, masked=False), size=prediction_size(config), masked=False)
+        by_volume[sample.name] = volumes(labels, sample.voxel_size)
+        print(run, sample.name, len(by_volume[sample.name]), flush=True)
+    return by_volume
+
+
+if __name__ == "__main__":
+    sets = {run: load_run(run)["config"]["dataset"] for run in sys.argv[1:]}
+    embryos, ovules = ([run for run, its in sets.items() if its == name] for name in ("bbbc050", "ovules"))
+    folder = shipped() / "embryo"
+    folder.mkdir(exist_ok=True)
+    split = data.load("bbbc050", "test")
+    sample = split[split.names.index(SHOWN)]
+    arrays = {"image": np.rint(sample.image[0] * 255), "labels": sample.labels}
+    for kind, array in arrays.items():
+        tifffile.imwrite(
+            folder / f"{kind}.tif", array.astype(np.uint8), compression="zlib", compressionargs={"level": 9},
+            predictor=kind == "labels", photometric="minisblack", metadata={"axes": "ZYX"},
+        )  # fmt: skip
+    nuclei = {
+        "voxel_size": sample.voxel_size,
+        "shown": SHOWN,
+        "train": [v for s in data.load("bbbc050", "train") for v in volumes(s.labels, s.voxel_size)],
+        "true": {s.name: volumes(s.labels, s.voxel_size) for s in split},
+        "found": {Path(run).name: found(run) for run in embryos},
+    }
+    for run in ovules:
+        pair, config = load_model(run), load_run(run)["config"]
+        cells = data.load("ovules", "test", target="cells")
+        decoder = decoder_of(config, masked=False)
+        nuclei["transfer"] = score(pair, cells, decoder, size=prediction_size(config), masked=False)["mean"]
+    (folder / "nuclei.json").write_text(json.dumps(nuclei) + "\n")
