@@ -1,4 +1,4 @@
-"""What chapter 7 shows of real volumes: an embryo of BBBC050, and the nuclei that recorded networks find in all of them.
+"""What chapter 7 shows of real volumes: an embryo of BBBC050, and the nuclei that recorded networks find in all six.
 
 python book/make_embryo.py RUN... writes data/embryo/. It needs the data sets, and the folders of the runs with weights:
 those on embryos count nuclei there, one on ovules is tried on their cells.
