@@ -52,3 +52,10 @@ def test_a_table_without_a_head_or_with_joined_cells_is_left():
     bare = '<table><tr><td colspan="2">a</td></tr><tr><td>b</td><td>c</td></tr></table>'
     found = BeautifulSoup(folding.fold(bare), "html.parser")
     assert "class" not in found.table.attrs and not found.find_all(attrs={"data-label": True})
+
+
+def test_an_empty_title_is_no_title():
+    found = BeautifulSoup(folding.fold(table(["a", "b"], head=["", ""])), "html.parser")
+    assert found.thead is None and [cell.text for cell in found.find_all("td")] == ["a", "b"]
+    found = BeautifulSoup(folding.fold(table(["a", "b"], head=["", "one"])), "html.parser")
+    assert [cell["role"] for cell in found.thead.find_all(["td", "th"])] == ["cell", "columnheader"]

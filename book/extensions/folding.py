@@ -27,18 +27,21 @@ def _one(text: str) -> str:
     soup = BeautifulSoup(text, "html.parser")
     head = soup.thead.find_all("tr")[-1].find_all(["th", "td"]) if soup.thead else []
     titles = [" ".join(cell.get_text(" ").split()) for cell in head]
-    for name, role in ROLES.items():
-        for element in soup.find_all(name):
-            element["role"] = role
+    if head and not any(titles):  # Markdown asks for a head where a table needs none
+        soup.thead.decompose()
     rows = [row.find_all(["td", "th"], recursive=False) for row in soup.find_all("tr")]
     for row in rows:
         for place, cell in enumerate(row):
-            if cell.name == "th":
-                cell["role"] = "columnheader" if cell.find_parent("thead") else "rowheader"
-            elif len(row) == len(titles):
-                cell["data-label"] = titles[place]
             if not cell.get_text(strip=True) and not cell.find("img"):
                 cell.clear()  # so that the style sees that it is empty
+                cell.name = "td"  # an empty cell is no title
+            if cell.name == "th":
+                cell["role"] = "columnheader" if cell.find_parent("thead") else "rowheader"
+            elif len(row) == len(titles) and not cell.find_parent("thead"):
+                cell["data-label"] = titles[place]
+    for name, role in ROLES.items():
+        for element in soup.find_all(name):
+            element["role"] = role
     if any(titles) and all(len(row) == len(titles) for row in rows) and _wide(rows):
         soup.table["class"] = [*soup.table.get("class", []), "folds"]
     return str(soup)
