@@ -14,6 +14,7 @@ from skimage.measure import regionprops_table
 
 from spoco_lite import data
 from spoco_lite.data.paths import shipped
+from spoco_lite.metrics import evaluate
 from spoco_lite.prediction.decoders import decode, decoder_of
 from spoco_lite.prediction.evaluate import score
 from spoco_lite.results.runs import load_model, load_run, prediction_size
@@ -26,15 +27,18 @@ def volumes(labels: np.ndarray, spacing: tuple[float, ...]) -> list[int]:
     return regionprops_table(labels, properties=("area",), spacing=spacing)["area"].round().astype(int).tolist()
 
 
-def found(run: str) -> dict:
-    """Volumes of what a run finds in each test embryo."""
+def found(run: str, smallest: float) -> tuple[dict, dict]:
+    """Volumes of what a run finds in each test embryo; mean scores once what is below ``smallest`` um3 is left out."""
     pair, config = load_model(run), load_run(run)["config"]
-    by_volume = {}
+    by_volume, scores = {}, []
     for sample in data.load("bbbc050", "test"):
         labels = decode(pair, sample, decoder_of(config, masked=False), size=prediction_size(config), masked=False)
         by_volume[sample.name] = volumes(labels, sample.voxel_size)
-        print(run, sample.name, len(by_volume[sample.name]), flush=True)
-    return by_volume
+        large = np.array([0, *(v >= smallest for v in by_volume[sample.name])])[labels] * labels
+        result = evaluate(sample.labels, large)
+        scores.append([result.symmetric_best_dice, result.ap50])
+        print(run, sample.name, len(by_volume[sample.name]), scores[-1], flush=True)
+    return by_volume, dict(zip(("sbd", "ap50"), np.mean(scores, 0).round(4).tolist()))
 
 
 if __name__ == "__main__":
@@ -50,12 +54,16 @@ if __name__ == "__main__":
             folder / f"{kind}.tif", array.astype(np.uint8), compression="zlib", compressionargs={"level": 9},
             predictor=kind == "labels", photometric="minisblack", metadata={"axes": "ZYX"},
         )  # fmt: skip
+    train = [v for s in data.load("bbbc050", "train") for v in volumes(s.labels, s.voxel_size)]
+    smallest = np.percentile(train, 10)  # one in ten is smaller
+    runs = {Path(run).name: found(run, smallest) for run in embryos}
     nuclei = {
         "voxel_size": sample.voxel_size,
         "shown": SHOWN,
-        "train": [v for s in data.load("bbbc050", "train") for v in volumes(s.labels, s.voxel_size)],
+        "smallest": round(smallest, 1),
         "true": {s.name: volumes(s.labels, s.voxel_size) for s in split},
-        "found": {Path(run).name: found(run) for run in embryos},
+        "found": {name: by_volume for name, (by_volume, _) in runs.items()},
+        "without the small": {name: scores for name, (_, scores) in runs.items()},
     }
     for run in ovules:
         pair, config = load_model(run), load_run(run)["config"]
