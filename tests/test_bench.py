@@ -254,6 +254,8 @@ def test_a_training_of_the_sparse_path_and_none_at_all(tmp_path, monkeypatch):
     some = own_images.entry("cells", "cvppp-10", 1, 2, tmp_path / "some")
     assert none.keys() == some.keys() and [some[name] for name in own_images.KEY] == ["cells", "cvppp-10", 1, 2]
     assert none["cpu_minutes"] == 0 < some["cpu_minutes"] and 0.5 < none["symmetric_best_dice"] <= 1
+    ready = own_images.entry("cells", "cvppp-10", 1, 0, tmp_path / "ready")
+    assert ready["cpu_minutes"] == 0 and ready["symmetric_best_dice"] != none["symmetric_best_dice"]
 
 
 def test_real_nuclei_come_as_a_user_has_them_and_are_scored_on_others(tmp_path, monkeypatch):

@@ -2,7 +2,8 @@
 
 ``python book/bench/own_images.py cells|nuclei STEPS ...`` trains the recipe that ``data check`` proposes, with three
 seeds, each on images of its own, and scores images that nobody tuned on: drawn cells, or real nuclei of the split
-``test`` of BBBC038. 0 steps is Otsu's threshold with a watershed; ``--start RUN`` begins with the weights of a run.
+``test`` of BBBC038. ``--start RUN`` begins with the weights of a run. 0 steps are that run as it is, or, without one,
+Otsu's threshold with a watershed.
 Each training is one line of ``data/own_images/trainings.jsonl``; those that are there are not made again.
 """
 
@@ -28,7 +29,8 @@ from spoco_lite.data.survey import survey
 from spoco_lite.data.writing import whole
 from spoco_lite.metrics import evaluate
 from spoco_lite.prediction.decoders import decode, decoder_of
-from spoco_lite.results.runs import load_model, prediction_size, provenance
+from spoco_lite.prediction.napari import segment
+from spoco_lite.results.runs import load_model, load_run, prediction_size, provenance
 from spoco_lite.training.advice import propose
 from spoco_lite.training.loop import train
 
@@ -77,6 +79,9 @@ def entry(images: str, start: str | None, seed: int, steps: int, folder: Path) -
     for sample in test:
         if steps:
             found = decode(pair, sample, decoder, size=size, masked=False)
+        elif start:
+            channels = load_run(start)["config"]["in_channels"]  # of grey images
+            found = segment(np.stack([sample.image[0]] * channels, -1), start)
         else:
             found = decode_threshold(sample.image, kind="bright", distance=5)
         scores.append(evaluate(sample.labels, found))

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import of_bench
 import of_figures
+import of_own_images
 import of_pictures
 import of_runs
 import of_sets
 import of_speed
 
 DATA = Path(__file__).resolve().parents[2] / "data"
-MODULES = (of_runs, of_speed, of_bench, of_sets, of_figures)
+MODULES = (of_runs, of_speed, of_bench, of_sets, of_figures, of_own_images)
 MAKERS = {make.__name__: make for module in MODULES for make in module.MAKERS}
 WITH_FILES = {make.__name__: make for make in (*of_pictures.MAKERS, *of_bench.WITH_FILES)}  # these write some
 

@@ -4,6 +4,10 @@ An entry is one training: ``row`` and ``seed`` name it, ``settings`` are the fie
 from the base's, ``objects`` of ``of`` were labelled, ``cpu_minutes`` is what it took, and ``scores`` holds SBD, AP50
 and difference in count of each held-out image, ``{way: {image: [SBD, AP50, DiC]}}``, in two ways: the whole image,
 and inside the given mask. ``why`` tells what went right and wrong, as means over the images.
+
+``data/own_images`` holds others (``book/bench/own_images.py``): of the sparse path, ten objects labelled in each of
+eight ``images`` of a kind, with and without the weights of a run to ``start`` from; ``steps`` 0 is that run as
+it is, or Otsu's threshold with a watershed. Their scores are means over the images to test on.
 """
 
 import json
@@ -84,3 +88,48 @@ def verdict(differences: np.ndarray) -> str:
     if abs(differences.mean()) > half:
         return "better" if differences.mean() > 0 else "worse"
     return f"not told apart: less than {half:.2f} would not show"
+
+
+def sparse_path(images: str, data: Path | None = None) -> dict[tuple[str | None, int], Entries]:
+    """The trainings on images of a kind, ``"cells"`` or ``"nuclei"``: (start, steps) -> entries by seed.
+
+    >>> list(sparse_path("cells"))[0], len(sparse_path("cells")[None, 0])
+    ((None, 0), 3)
+    """
+    path = (data or shipped()) / "own_images" / "trainings.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    found: dict[tuple[str | None, int], Entries] = {}
+    for entry in sorted(entries, key=lambda e: (e["start"] or "", e["steps"], e["seed"])):
+        if entry["images"] == images:
+            found.setdefault((entry["start"], entry["steps"]), []).append(entry)
+    return found
+
+
+def sparse_table(images: str, data: Path | None = None) -> list[list[str]]:
+    """A header and the rows of :func:`sparse_path` in words; in brackets the worst and the best seed.
+
+    >>> sparse_table("cells")[0]
+    ['', 'minutes of one core', 'SBD', 'AP50']
+    """
+    rows = [["", "minutes of one core", "SBD", "AP50"]]
+    for (start, steps), entries in sparse_path(images, data).items():
+        begun = f"`{start}`" if start else "nothing"
+        words = (
+            f"from {begun}, {steps} steps" if steps else f"{begun}, as it is" if start else "threshold and watershed"
+        )
+        minutes = f"{np.mean([e['cpu_minutes'] for e in entries]):.1f}" if steps else ""
+        scores = ([e[name] for e in entries] for name in ("symmetric_best_dice", "ap50"))
+        rows.append([words, minutes, *(f"{np.mean(s):.2f} ({min(s):.2f} to {max(s):.2f})" for s in scores)])
+    return rows
+
+
+def best_of(images: str, start: str | None, data: Path | None = None) -> tuple[float, float]:
+    """SBD, a mean over the seeds, of the best recorded training with this start, and its minutes of one core.
+
+    >>> sbd, minutes = best_of("cells", None)
+    >>> 0.5 < sbd < 1, minutes > 0
+    (True, True)
+    """
+    trained = [entries for (begun, steps), entries in sparse_path(images, data).items() if begun == start and steps]
+    means = [[float(np.mean([e[k] for e in of])) for k in ("symmetric_best_dice", "cpu_minutes")] for of in trained]
+    return tuple(max(means))
