@@ -106,12 +106,14 @@ def sparse_path(images: str, data: Path | None = None) -> dict[tuple[str | None,
 
 
 def sparse_table(images: str, data: Path | None = None) -> list[list[str]]:
-    """A header and the rows of :func:`sparse_path` in words; in brackets the worst and the best seed.
+    """A header and the rows of :func:`sparse_path` in words.
+
+    Minutes are those of one core; scores are means, with the worst and the best seed in brackets.
 
     >>> sparse_table("cells")[0]
-    ['', 'minutes of one core', 'SBD', 'AP50']
+    ['', 'minutes', 'SBD', 'AP50']
     """
-    rows = [["", "minutes of one core", "SBD", "AP50"]]
+    rows = [["", "minutes", "SBD", "AP50"]]
     for (start, steps), entries in sparse_path(images, data).items():
         begun = f"`{start}`" if start else "nothing"
         words = (
@@ -119,8 +121,17 @@ def sparse_table(images: str, data: Path | None = None) -> list[list[str]]:
         )
         minutes = f"{np.mean([e['cpu_minutes'] for e in entries]):.1f}" if steps else ""
         scores = ([e[name] for e in entries] for name in ("symmetric_best_dice", "ap50"))
-        rows.append([words, minutes, *(f"{np.mean(s):.2f} ({min(s):.2f} to {max(s):.2f})" for s in scores)])
+        rows.append([words, minutes, *map(_with_range, scores)])
     return rows
+
+
+def _with_range(scores: list[float]) -> str:
+    """
+    >>> _with_range([0.5, 0.75, 1.0]), _with_range([0.5, 0.5])
+    ('0.75 (0.50–1.00)', '0.50')
+    """
+    mean, least, most = f"{np.mean(scores):.2f}", f"{min(scores):.2f}", f"{max(scores):.2f}"
+    return mean if least == most else f"{mean} ({least}–{most})"
 
 
 def best_of(images: str, start: str | None, data: Path | None = None) -> tuple[float, float]:
