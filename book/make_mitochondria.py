@@ -52,7 +52,7 @@ CONFIG = Config(
     widths=(8, 16, 32),
     unit=(1.25, 5.0, 5.0),
     batch=2,
-    steps=2000,
+    steps=1350,
     learning_rate=4e-3,
     log_every=100,
     decoder={"cluster": "mean_shift", "bandwidth": 1.25, "merge": 1.25, "min_size": 40},
@@ -115,11 +115,13 @@ def pictures(runs: Path) -> None:
     labels = relabel_sequential(test.labels[window])[0]
     shown = [test.image[0][window], labels]
     for row in ("mitochondria-volumes", "mitochondria-slices"):
+        if not (runs / f"{row}-0" / "found.npz").is_file():
+            continue
         with np.load(runs / f"{row}-0" / "found.npz") as found:
             shown.append(match_colours(labels, found["whole image"].astype(np.int64)[window]))
     titles = ["{}", "marked", "found in volumes", "found in slices, linked"]
     rows = [(one[z], title.format(f"slice {16 + z}")) for z in (1, 2) for one, title in zip(shown, titles)]
-    axes = panels(*zip(*rows), columns=4, width=2.4)
+    axes = panels(*zip(*rows), columns=len(shown), width=2.4)
     figure = axes[0].figure
     figure.savefig(shipped() / "figures" / "mitochondria.jpg", dpi=80, bbox_inches="tight", pil_kwargs={"quality": 80})
 
