@@ -116,9 +116,9 @@ def sparse_table(images: str, data: Path | None = None) -> list[list[str]]:
     rows = [["", "minutes", "SBD", "AP50"]]
     for (start, steps), entries in sparse_path(images, data).items():
         begun = f"`{start}`" if start else "nothing"
-        words = (
-            f"from {begun}, {steps} steps" if steps else f"{begun}, as it is" if start else "threshold and watershed"
-        )
+        words = f"{begun}, as it is" if start else "threshold and watershed"
+        words = f"from {begun}, {steps} steps" if steps else words
+        words += f" ({len(entries)} seeds)" * (len(entries) < 3)
         minutes = f"{np.mean([e['cpu_minutes'] for e in entries]):.1f}" if steps else ""
         scores = ([e[name] for e in entries] for name in ("symmetric_best_dice", "ap50"))
         rows.append([words, minutes, *map(_with_range, scores)])
