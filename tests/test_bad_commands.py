@@ -38,7 +38,7 @@ COMMANDS = [
     ("export nowhere GREY OUT.zip", "no run.json in 'nowhere'"),
     ("export RUN nowhere.png OUT.zip", "nowhere.png"),
     ("export RUN BROKEN OUT.zip", "broken.png: cannot be read"),
-    ("export RUN GREY OUT.zip", "has 1 channels, the run needs 3"),
+    ("export RUN GREY OUT.zip", "has 1 channel, the run needs 3"),
     ("export RUN IMAGES/a.png OUT", "ends with .zip"),
     ("train", "required: folder"),
     (f"train OUT {TINY} --steps many", "--steps", "invalid int value: 'many'"),
