@@ -74,7 +74,7 @@ def test_page_fits_and_contrasts(browser, path, how):  # noqa: F811
     assert page.evaluate("document.documentElement.scrollWidth") <= how["viewport"]["width"]
     if how is PHONE:  # wide tables are cards, and still tables to a screen reader
         assert page.evaluate(CARDS) == []
-        for table in page.locator("table.folds").all()[:3]:
+        for table in [t for t in page.locator("table.folds").all() if t.is_visible()][:3]:  # others are folded away
             said = table.aria_snapshot()
             assert all(f"- {role} " in said for role in ("row", "columnheader", "cell")), said[:300]
     if how is DARK:
