@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / "book" / "bench"
 sys.path.insert(0, str(BENCH))
 import job  # noqa: E402
+import ledger  # noqa: E402
 import measure  # noqa: E402
 import own_images  # noqa: E402
 import patches  # noqa: E402
@@ -43,7 +44,7 @@ def tiny(monkeypatch):
     monkeypatch.setitem(BASES, "leaves", TINY)
 
 
-@pytest.mark.parametrize("module", [measure, peers, slices])
+@pytest.mark.parametrize("module", [ledger, measure, peers, slices])
 def test_examples(module):
     assert doctest.testmod(module).failed == 0
 

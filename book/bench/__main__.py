@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import ledger
 from rows import ROWS, SEEDS, Row
 
 HERE = Path(__file__).resolve().parent
@@ -20,8 +21,7 @@ RECORDS = HERE.parents[1] / "data" / "bench"
 
 def entries(base: str, records: Path = RECORDS) -> list[dict]:
     """What is recorded of a base."""
-    path = records / f"{base}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return ledger.read(records / f"{base}.jsonl")
 
 
 def check(row: Row, entry: dict) -> None:

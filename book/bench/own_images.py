@@ -8,12 +8,12 @@ Each training is one line of ``data/own_images/trainings.jsonl``; those that are
 """
 
 import argparse
-import json
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import ledger
 import numpy as np
 import torch
 from peers import decode_threshold
@@ -26,7 +26,6 @@ from spoco_lite.data.annotation import plan_annotation
 from spoco_lite.data.paths import shipped
 from spoco_lite.data.sets import dish
 from spoco_lite.data.survey import survey
-from spoco_lite.data.writing import whole
 from spoco_lite.metrics import evaluate
 from spoco_lite.prediction.decoders import decode, decoder_of
 from spoco_lite.prediction.napari import segment
@@ -96,8 +95,7 @@ def main() -> None:
     parser.add_argument("steps", type=int, nargs="+")
     parser.add_argument("--start", metavar="RUN")
     parsed = parser.parse_args()
-    rows = [json.loads(line) for line in LEDGER.read_text().splitlines()] if LEDGER.is_file() else []
-    LEDGER.parent.mkdir(exist_ok=True)
+    rows = ledger.read(LEDGER)
     for steps in parsed.steps:
         for seed in SEEDS:
             asked = parsed.images, parsed.start, seed, steps
@@ -105,8 +103,7 @@ def main() -> None:
                 with tempfile.TemporaryDirectory() as folder:
                     rows.append(entry(*asked, Path(folder)))
                 print(rows[-1], flush=True)
-                with whole(LEDGER) as temporary:
-                    temporary.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+                ledger.write(rows, LEDGER)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@
 each.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
 
+import ledger
 import numpy as np
 import tifffile
 import torch
@@ -18,12 +18,12 @@ from rows import SEEDS
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
+from skimage.morphology import remove_small_objects
 from skimage.segmentation import relabel_sequential
 
 from spoco_lite import data
 from spoco_lite.data import Sample, resize
 from spoco_lite.data.paths import shipped
-from spoco_lite.data.writing import whole
 from spoco_lite.metrics import evaluate
 from spoco_lite.prediction.decoders import Decoding, split_pieces
 from spoco_lite.prediction.image import resize_labels
@@ -142,8 +142,7 @@ def decode_slices(pair, sample: Sample) -> dict[str, np.ndarray]:
 
 def without_small(labels: np.ndarray, min_size: int) -> np.ndarray:
     """Labels without objects of fewer than ``min_size`` voxels."""
-    kept = np.bincount(labels.ravel()) >= min_size
-    return relabel_sequential(np.where(kept[labels], labels, 0))[0]
+    return relabel_sequential(remove_small_objects(labels, max_size=min_size - 1))[0]
 
 
 def scores_of(truth: np.ndarray, found: np.ndarray) -> list[float]:
@@ -202,11 +201,10 @@ def linked_truth() -> dict:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    entries = [json.loads(line) for line in LEDGER.read_text().splitlines()] if LEDGER.is_file() else []
+    entries = ledger.read(LEDGER)
     jobs = [("mitochondria-true-slices-linked", 0), *((name, seed) for seed in SEEDS for name in ROWS)]
     for name, seed in jobs:
         if not any((e["row"], e["seed"]) == (name, seed) for e in entries):
             entries.append(make(name, seed, folder / f"{name}-{seed}") if name in ROWS else linked_truth())
             print(name, seed, entries[-1]["scores"], entries[-1]["cpu_minutes"], flush=True)
-            with whole(LEDGER) as temporary:
-                temporary.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+            ledger.write(entries, LEDGER)

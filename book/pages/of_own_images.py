@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from tables import markdown
 
 from spoco_lite.results.bench import best_of, sparse_path, sparse_table
 
 
 def _table(images: str, data: Path) -> str:
     header, *rows = sparse_table(images, data)
-    lines = [header, [":---", "---:", "---:", "---:"], *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return markdown(pd.DataFrame(rows, columns=header))
 
 
 def sparse_cells(data: Path) -> str:

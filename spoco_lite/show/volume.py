@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from skimage.segmentation import find_boundaries
 
 from .plot import _array
 
@@ -42,14 +43,11 @@ def turntable(labels: Any, spacing: tuple[float, float, float], *, views: int = 
     labels = np.pad(_array(labels), 1)  # so that an object ends where the volume does
     if labels.ndim != 3 or not (labels > 0).any():
         raise ValueError(f"labels: expected (Z, Y, X) with at least one object, found shape {labels.shape}")
-    inner = np.ones(labels.shape, bool)
     normals = np.zeros((3, *labels.shape))
     for axis in range(3):
         for step in (-1, 1):
-            other = np.roll(labels, step, axis) != labels
-            inner &= ~other
-            normals[axis] -= step * other / spacing[axis]  # out of the object
-    on = (labels > 0) & ~inner
+            normals[axis] -= step * (np.roll(labels, step, axis) != labels) / spacing[axis]  # out of the object
+    on = (labels > 0) & find_boundaries(labels, connectivity=1, mode="inner")
     normals = np.stack([gaussian_filter(n * on, 1)[on] for n in normals], 1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
     ids, places = labels[on], np.argwhere(on) * np.array(spacing)

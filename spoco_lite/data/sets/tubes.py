@@ -12,6 +12,7 @@ import tifffile
 from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.measure import label
+from skimage.morphology import remove_small_objects
 from skimage.segmentation import relabel_sequential
 
 from ..sample import Sample
@@ -96,8 +97,7 @@ def _fill(shape: tuple[int, ...], tubes: list[np.ndarray]) -> tuple[np.ndarray, 
     away, nearest = cKDTree(np.concatenate(tubes)).query(places, distance_upper_bound=2 * _RADIUS)
     owner = np.append(np.repeat(np.arange(len(tubes)), [len(tube) for tube in tubes]), -1)[nearest]
     pieces = label(np.where(away < _RADIUS, owner, -1), background=-1, connectivity=1)
-    small = np.bincount(pieces.ravel()) < _SMALLEST
-    labels = relabel_sequential(np.where(small[pieces], 0, pieces))[0].astype(np.int64)
+    labels = relabel_sequential(remove_small_objects(pieces, max_size=_SMALLEST - 1))[0].astype(np.int64)
     return labels, np.minimum(away / _RADIUS, 2)
 
 
