@@ -193,21 +193,21 @@ class EmbeddingUNet(nn.Module):
     def calibrate(self, logits: Tensor, labels: Tensor, *, weight: float = 0.02) -> None:
         """Move ``cut``, above which a logit means object, a little towards what a batch of training says.
 
-        With images annotated in full the cut is 0. Else unlabelled pixels are no reliable background, and even a pixel
+        With annotated background the cut is 0. Else unlabelled pixels are no reliable background, and even a pixel
         that is certainly of an object has finite odds: about the typical ones above 1. A pixel that has half of these
         is as likely to be object as not (after Elkan and Noto 2008). The typical odds are those of unlabelled pixels:
         of the annotated ones a long training learns by heart that they are annotated. Where no unlabelled pixel has
-        odds above 1, the cut stays.
+        odds above 1, the cut stays, and images of which nothing is annotated have no say.
 
         >>> net = EmbeddingUNet(1, 4, widths=(4,), foreground=True)
         >>> net.calibrate(torch.tensor([[[5.0, 2.0, 2.0, -5.0]]]), torch.tensor([[[1, -1, -1, -1]]]), weight=1.0)
         >>> round(net.cut.item(), 2)
         1.31
         """
-        logits = logits.float()
-        typical = torch.where((labels < 0) & (logits > 0), logits, torch.nan).nanmedian()
-        sparse = ~in_full(labels.flatten(1)).all()
-        target = torch.where(sparse, (typical - math.log(2)).clamp_min(0), 0.0)
+        logits, drawn = logits.float(), (labels > 0).flatten(1).any(1).view(-1, *[1] * (labels.ndim - 1))
+        typical = torch.where((labels < 0) & (logits > 0) & drawn, logits, torch.nan).nanmedian()
+        sure = (labels == 0).any() | in_full(labels.flatten(1)).all()
+        target = torch.where(sure, 0.0, (typical - math.log(2)).clamp_min(0))
         self.cut.lerp_(torch.where(target.isfinite(), target, self.cut), weight)
 
 

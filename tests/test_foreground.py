@@ -18,6 +18,7 @@ from spoco_lite.unet import EmbeddingUNet
 LABELLINGS = {
     "sparse": [[-1, 1, 1, 5, -1], [-1, -1, 5, 5, -1]],
     "strokes": [[0, 1, 1, 5, -1], [-1, -1, 5, 5, 0]],
+    "strokes, and pixels far from both": [[-1, -1, -1, -1, 1], [0, -1, -1, -1, -1]],
     "dense": [[0, 1, 1, 5, 0], [0, 0, 5, 5, 0]],
     "dense, and a border": [[-1, 1, 1, 5, 0], [-1, 0, 5, 5, 0]],
     "no object": [[-1, -1, -1, -1, 0], [-1, -1, 0, -1, -1]],
@@ -31,6 +32,7 @@ def naive(logits, labels):
     total = 0.0
     for z, of_image in zip(logits.tolist(), labels.tolist()):
         pixels = [(v, k) for line, row in zip(z, of_image) for v, k in zip(line, row)]
+        places = [(y, x) for y, row in enumerate(of_image) for x in range(len(row))]
         losses = [math.log1p(math.exp(-v if k > 0 else v)) for v, k in pixels]
         known = [loss for loss, (_, k) in zip(losses, pixels) if k >= 0]
         if len(known) == len(pixels) or sum(k == 0 for _, k in pixels) > len(pixels) - len(known):
@@ -40,12 +42,14 @@ def naive(logits, labels):
         for k in objects:
             own = [loss for loss, (_, other) in zip(losses, pixels) if other == k]
             total += sum(own) / len(own) / len(objects) / len(logits)
-        sides = []
-        if any(k == 0 for _, k in pixels):
-            background = [loss for loss, (_, k) in zip(losses, pixels) if k == 0]
-            sides.append(sum(background) / len(background))
-        unlabelled = [loss for loss, (_, k) in zip(losses, pixels) if k < 0]
-        sides.append(sum(unlabelled) / len(unlabelled) if objects else 0.0)
+        background = [loss for loss, (_, k) in zip(losses, pixels) if k == 0]
+        unlabelled = [(loss, place) for loss, (_, k), place in zip(losses, pixels, places) if k < 0]
+        if background:
+            drawn = [place for (_, k), place in zip(pixels, places) if k > 0]
+            rims = [loss for loss, (y, x) in unlabelled if any(max(abs(y - v), abs(x - w)) <= 2 for v, w in drawn)]
+            sides = [sum(background) / len(background), sum(rims) / max(1, len(rims))]
+        else:
+            sides = [sum(loss for loss, _ in unlabelled) / len(unlabelled) if objects else 0.0]
         total += sum(sides) / len(sides) / len(logits)
     return total
 
@@ -58,6 +62,18 @@ def test_it_is_what_the_equation_says(name, max_objects):
     value = foreground_loss(logits, labels, max_objects=max_objects)
     assert value.item() == pytest.approx(naive(logits, labels), rel=1e-12)
     assert torch.autograd.gradcheck(lambda z: foreground_loss(z, labels), logits)
+
+
+def test_with_strokes_only_unlabelled_pixels_near_an_annotated_object_count():
+    """In two dimensions and in three: a window of two pixels around the object, cut off by the border."""
+    for shape, place in (((9, 11), (1, 5)), ((7, 9, 11), (3, 1, 5))):
+        labels = torch.full(shape, -1)
+        labels[place], labels[(-1,) * len(shape)] = 4, 0
+        logits = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+        foreground_loss(logits[None], labels[None]).backward()
+        near = torch.zeros(shape, dtype=torch.bool)
+        near[tuple(slice(max(0, p - 2), p + 3) for p in place)] = True
+        assert torch.equal(logits.grad != 0, near | (labels == 0))
 
 
 def test_large_logits_stay_finite():
@@ -156,11 +172,17 @@ def test_the_cut_is_where_an_object_is_as_likely_as_not():
     net.calibrate(logits.clamp_max(0.1), labels, weight=1.0)  # no odds below 1 are an object's
     assert net.cut == 0
     net.calibrate(logits, labels, weight=1.0)
-    in_full, with_a_border = [1] * 6 + [0] * 16, [1] * 6 + [0] * 9 + [-1] * 7
-    for annotated in (in_full, with_a_border):
+    in_full, with_a_border, a_stroke = [1] * 6 + [0] * 16, [1] * 6 + [0] * 9 + [-1] * 7, [1] * 6 + [-1] * 15 + [0]
+    for annotated in (in_full, with_a_border, a_stroke):
         net.cut.fill_(1.0)
         net.calibrate(logits, torch.tensor([[annotated]]), weight=1.0)
         assert net.cut == 0
+    net.cut.fill_(1.0)
+    net.calibrate(logits, torch.full_like(labels, -1), weight=1.0)  # nothing is annotated: it stays
+    assert net.cut == 1
+    both = torch.cat([logits, torch.full_like(logits, 7.0)]), torch.cat([labels, torch.full_like(labels, -1)])
+    net.calibrate(*both, weight=1.0)  # only the first of the two images has a say
+    torch.testing.assert_close(net.cut, dim)
 
 
 def test_training_with_a_foreground_predicts_inside_it(tmp_path):
