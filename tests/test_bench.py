@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from spoco_lite import data
+from spoco_lite import data, losses
 from spoco_lite.data import Samples
 from spoco_lite.data.splits import split_names
 from spoco_lite.losses import consistency_loss
@@ -86,6 +86,10 @@ def test_recorded_entries_are_those_of_the_rows():
 
 # ---------------------------------------------------------------------- an entry
 
+# What a patch needs so that it changes something.
+SETTINGS = dict.fromkeys(patches.PATCHES, {"fraction": 0.3})
+SETTINGS["all the rest"] = {"fraction": 0.3, "background": "strokes", "unit": (4.0, 4.0), "foreground": 1.0}
+
 
 @pytest.mark.parametrize(
     "row",
@@ -94,11 +98,12 @@ def test_recorded_entries_are_those_of_the_rows():
         Row(name="ours", base="leaves", settings={"fraction": 0.3, "unit": (4.0, 4.0), "foreground": 1.0}),
         Row(name="classes", base="leaves", settings={"background": "all"}, peer="three classes"),
         Row(name="threshold", base="leaves", peer="threshold"),
-        *(Row(name=name, base="leaves", settings={"fraction": 0.3}, patch=name) for name in patches.PATCHES),
+        *(Row(name=name, base="leaves", settings=SETTINGS[name], patch=name) for name in patches.PATCHES),
     ],
     ids=lambda row: row.name,
 )
-def test_each_kind_of_row_makes_an_entry(row, tmp_path):
+def test_each_kind_of_row_makes_an_entry(row, tmp_path, monkeypatch):
+    monkeypatch.setattr(losses, "_near_objects", losses._near_objects)  # put back after the test
     entry = job.make(row, 0, tmp_path)
     assert json.loads(json.dumps(entry)) == entry | {"settings": json.loads(json.dumps(row.settings))}
     names = data.load("rosettes", "train").names[-2:]
@@ -112,7 +117,21 @@ def test_each_kind_of_row_makes_an_entry(row, tmp_path):
         assert {"pull", "instance", "consistency"} <= {*last["gradients"]}
         assert 0 <= last["agreement"]["anchors on objects"] <= 1
         assert {"bound: SBD", "background free", "own, far from it"} <= {*entry["why"]}
-        assert ("foreground: recall" in entry["why"]) == (row.name == "ours")
+        assert ("foreground: recall" in entry["why"]) == ("foreground" in row.settings)
+
+
+def test_with_its_patch_all_that_is_unlabelled_counts_again_with_strokes(tmp_path, monkeypatch):
+    monkeypatch.setattr(losses, "_near_objects", losses._near_objects)  # put back after the test
+    training = job.Watched(Config(**TINY, **SETTINGS["all the rest"]), tmp_path)
+    patches.PATCHES["all the rest"](training)
+    labels, logits = torch.tensor([[[2, -1, -1, -1, -1, -1, 0]]]), torch.arange(7.0)[None, None]
+    if_not = torch.nn.functional.softplus(logits.flatten())
+    expected = torch.nn.functional.softplus(-logits[0, 0, 0]) + (if_not[1:6].mean() + if_not[6]) / 2
+    torch.testing.assert_close(losses.foreground_loss(logits, labels), expected)
+    training.pair.f.calibrate(logits, labels, weight=1.0)
+    assert training.pair.f.cut > 0
+    training.train_step(training.draw(0))
+    assert training.pair.f.cut > 0
 
 
 def test_a_gradient_is_that_of_the_weighted_term(tmp_path):
@@ -231,8 +250,9 @@ def test_rows_without_masks_count_as_disagreement():
 
 
 @pytest.mark.parametrize("patch", patches.PATCHES)
-def test_a_patch_changes_the_training(patch, tmp_path):
-    config = dataclasses.replace(Config(**TINY, fraction=0.3), momentum=0.5)
+def test_a_patch_changes_the_training(patch, tmp_path, monkeypatch):
+    monkeypatch.setattr(losses, "_near_objects", losses._near_objects)  # put back after the test
+    config = dataclasses.replace(Config(**TINY, **SETTINGS[patch]), momentum=0.5)
     weights = []
     for change in (None, patch):
         training = Training(config, tmp_path / str(change))

@@ -1,12 +1,14 @@
-"""Differences between the paper's equations and the public code, each as a change of a training that follows the paper.
+"""What a training of the bench can have otherwise: nobody should train so, and the module has no options for it.
 
-They are patches of the bench and no options of the module: nobody should train with them. Lines are those of
-github.com/kreshuklab/spoco at commit 0f45782.
+Most are differences between the paper's equations and the public code, each as a change of a training that follows the
+paper; lines are those of github.com/kreshuklab/spoco at commit 0f45782. A training has a process to itself, so that a
+patch may replace a function of the module.
 """
 
 import torch
 from torch import Tensor
 
+from spoco_lite import losses
 from spoco_lite.objective import LossTerms, SpocoLoss
 from spoco_lite.selection import GaussianKernel, draw_anchors, embeddings_at, soft_masks
 from spoco_lite.training.loop import Training
@@ -72,9 +74,23 @@ def momentum_while_evaluating(training: Training) -> None:
     training.train_step = train_step
 
 
+def all_the_rest(training: Training) -> None:
+    """With strokes, too, all that is unlabelled is half of the foreground's second side, and the cut is to be found."""
+
+    def everywhere(labels: Tensor) -> Tensor:
+        drawn = (labels > 0).flatten(1).any(1)
+        return drawn.view(-1, *[1] * (labels.ndim - 1)).expand_as(labels)
+
+    losses._near_objects = everywhere
+    net = training.pair.f
+    calibrate = net.calibrate
+    net.calibrate = lambda logits, labels, **rest: calibrate(logits, labels.where(labels != 0, -1), **rest)
+
+
 PATCHES = {
     "dice by rows": dice_by_rows,
     "sum over the batch": sum_over_the_batch,
     "pooled dice": pooled_dice,
     "momentum while evaluating": momentum_while_evaluating,
+    "all the rest": all_the_rest,
 }

@@ -25,7 +25,7 @@ class Row:
     """One setting, trained with each seed.
 
     ``settings`` are fields of the configuration that differ from those of the ``base``; ``peer`` names something else
-    than an embedding (:mod:`peers`), ``patch`` a difference of the public code (:mod:`patches`).
+    than an embedding (:mod:`peers`), ``patch`` what it does otherwise than the module (:mod:`patches`).
     """
 
     name: str
@@ -86,7 +86,10 @@ ROWS = [
     # The budget of a tenth of the objects, in whole images with all their background.
     _leaves("10-images-ours", _share(10) | {"annotate": "images"} | ALL | OURS),
     _nuclei("10-images-ours", _share(10) | {"annotate": "images"} | ALL | OURS_OF_NUCLEI),
-    _nuclei("10-strokes-ours-foreground-1", _share(10) | STROKES | OURS),
+    # With strokes: what if all that is unlabelled still counts as background?
+    _nuclei("10-strokes-ours-all-the-rest", _share(10) | STROKES | OURS_OF_NUCLEI, patch="all the rest"),
+    _leaves("10-strokes-ours-all-the-rest", _share(10) | STROKES | OURS, patch="all the rest"),
+    _nuclei("10-strokes-ours-all-the-rest-foreground-1", _share(10) | STROKES | OURS, patch="all the rest"),
     _nuclei("10-ours", _share(10) | OURS_OF_NUCLEI),
     # Which term earns its place?
     *(

@@ -59,7 +59,6 @@ PEERS = {
     },
     "nuclei": {
         "nuclei-threshold": "Otsu's threshold and watershed, no training",
-        "nuclei-10-strokes-ours-foreground-1": "10% and strokes: ours, foreground of weight 1",
         **{
             f"nuclei-{p}-strokes-{recipe}": f"{p}% and strokes: {words}"
             for p in (5, 10, 40)
