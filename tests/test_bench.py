@@ -271,11 +271,11 @@ def test_a_patch_changes_the_training(patch, tmp_path, monkeypatch):
 def test_a_training_of_the_sparse_path_and_none_at_all(tmp_path, monkeypatch):
     small = lambda folder, seed: own_images.dish.write(folder, labelled=2, tested=1, seed=seed)  # noqa: E731
     monkeypatch.setitem(own_images.WRITERS, "cells", small)
-    none = own_images.entry("cells", None, 1, 0, tmp_path / "none")
-    some = own_images.entry("cells", "cvppp-10", 1, 2, tmp_path / "some")
-    assert none.keys() == some.keys() and [some[name] for name in own_images.KEY] == ["cells", "cvppp-10", 1, 2]
+    none = own_images.entry("cells", None, None, 1, 0, tmp_path / "none")
+    some = own_images.entry("cells", "cvppp-10", None, 1, 2, tmp_path / "some")
+    assert none.keys() == some.keys() and [some[name] for name in own_images.KEY] == ["cells", "cvppp-10", None, 1, 2]
     assert none["cpu_minutes"] == 0 < some["cpu_minutes"] and 0.5 < none["symmetric_best_dice"] <= 1
-    ready = own_images.entry("cells", "cvppp-10", 1, 0, tmp_path / "ready")
+    ready = own_images.entry("cells", "cvppp-10", None, 1, 0, tmp_path / "ready")
     assert ready["cpu_minutes"] == 0 and ready["symmetric_best_dice"] != none["symmetric_best_dice"]
 
 
@@ -298,6 +298,7 @@ def test_recorded_trainings_of_the_sparse_path_are_there_once():
     rows = [json.loads(line) for line in own_images.LEDGER.read_text().splitlines()]
     keys = [tuple(row[name] for name in own_images.KEY) for row in rows]
     assert len(set(keys)) == len(keys)
-    for images, start, _, steps in keys:
-        seeds = {key[2] for key in keys if (key[0], key[1], key[3]) == (images, start, steps)}
+    for key in keys:
+        *kind, _, steps = key
+        seeds = {seed for *other, seed, number in keys if (other, number) == (kind, steps)}
         assert seeds <= {*SEEDS} and len(seeds) > 1, "a table of means and ranges"

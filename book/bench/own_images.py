@@ -3,7 +3,7 @@
 ``python book/bench/own_images.py cells|nuclei STEPS ...`` trains the recipe that ``data check`` proposes, with three
 seeds, each on images of its own, and scores images that nobody tuned on: drawn cells, or real nuclei of the split
 ``test`` of BBBC038. ``--start RUN`` begins with the weights of a run. 0 steps are that run as it is, or, without one,
-Otsu's threshold with a watershed.
+Otsu's threshold with a watershed. ``--patch`` trains otherwise than the module does (:mod:`patches`).
 Each training is one line of ``data/own_images/trainings.jsonl``; those that are there are not made again.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import ledger
 import numpy as np
 import torch
+from patches import PATCHES
 from peers import decode_threshold
 from PIL import Image
 from rows import SEEDS
@@ -31,10 +32,10 @@ from spoco_lite.prediction.decoders import decode, decoder_of
 from spoco_lite.prediction.napari import segment
 from spoco_lite.results.runs import load_model, load_run, prediction_size, provenance
 from spoco_lite.training.advice import propose
-from spoco_lite.training.loop import train
+from spoco_lite.training.loop import Training
 
 LEDGER = shipped() / "own_images" / "trainings.jsonl"
-KEY = "images", "start", "seed", "steps"
+KEY = "images", "start", "patch", "seed", "steps"
 LABELLED, OBJECTS = 8, 10
 
 
@@ -62,19 +63,25 @@ def _save(path: Path, values: np.ndarray, dtype: type) -> None:
 WRITERS = {"cells": lambda folder, seed: dish.write(folder, seed=seed), "nuclei": write_nuclei}
 
 
-def entry(images: str, start: str | None, seed: int, steps: int, folder: Path) -> dict:
-    """Scores of one training, or of none: means over the test images."""
+def entry(images: str, start: str | None, patch: str | None, seed: int, steps: int, folder: Path) -> dict:
+    """Scores of one training, or of none: means over the test images. A patch stays for all that the process trains.
+
+    ``covered`` is the share of the objects' pixels that lie in any object found.
+    """
     WRITERS[images](folder / images, seed)
     config = propose(survey(folder / images))
     test: list[Sample] = list(data.load("folder", "test", **config.data_options))
     began = time.process_time()
     if steps:
         config = replace(config, steps=steps, seed=seed, validate_every=steps, start=start)
-        train(config, folder / "run", progress=False)
+        training = Training(config, folder / "run")
+        if patch:
+            PATCHES[patch](training)
+        training.run(progress=False)
         pair, plain = load_model(folder / "run"), config.plain()
         decoder, size = decoder_of(plain, masked=False), prediction_size(plain)
     minutes = (time.process_time() - began) / 60
-    scores = []
+    scores, covered = [], []
     for sample in test:
         if steps:
             found = decode(pair, sample, decoder, size=size, masked=False)
@@ -84,9 +91,11 @@ def entry(images: str, start: str | None, seed: int, steps: int, folder: Path) -
         else:
             found = decode_threshold(sample.image, kind="bright", distance=5)
         scores.append(evaluate(sample.labels, found))
+        covered.append((found > 0)[sample.labels > 0].mean())
     means = {k: round(float(np.mean([getattr(s, k) for s in scores])), 4) for k in ("symmetric_best_dice", "ap50")}
+    means |= {"covered": round(float(np.mean(covered)), 4), "cpu_minutes": round(minutes, 2)}
     about = {name: provenance()[name] for name in ("device", "commit")}
-    return dict(zip(KEY, (images, start, seed, steps))) | {"cpu_minutes": round(minutes, 2)} | means | about
+    return dict(zip(KEY, (images, start, patch, seed, steps))) | means | about
 
 
 def main() -> None:
@@ -94,11 +103,12 @@ def main() -> None:
     parser.add_argument("images", choices=WRITERS)
     parser.add_argument("steps", type=int, nargs="+")
     parser.add_argument("--start", metavar="RUN")
+    parser.add_argument("--patch", choices=PATCHES)
     parsed = parser.parse_args()
     rows = ledger.read(LEDGER)
     for steps in parsed.steps:
         for seed in SEEDS:
-            asked = parsed.images, parsed.start, seed, steps
+            asked = parsed.images, parsed.start, parsed.patch, seed, steps
             if asked not in {tuple(row[name] for name in KEY) for row in rows}:
                 with tempfile.TemporaryDirectory() as folder:
                     rows.append(entry(*asked, Path(folder)))

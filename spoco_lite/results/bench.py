@@ -90,8 +90,12 @@ def verdict(differences: np.ndarray) -> str:
     return f"not told apart: less than {half:.2f} would not show"
 
 
-def sparse_path(images: str, data: Path | None = None) -> dict[tuple[str | None, int], Entries]:
+def sparse_path(
+    images: str, data: Path | None = None, *, patch: str | None = None
+) -> dict[tuple[str | None, int], Entries]:
     """The trainings on images of a kind, ``"cells"`` or ``"nuclei"``: (start, steps) -> entries by seed.
+
+    With a patch, those that were trained otherwise than the module does.
 
     >>> list(sparse_path("cells"))[0], len(sparse_path("cells")[None, 0])
     ((None, 0), 3)
@@ -100,7 +104,7 @@ def sparse_path(images: str, data: Path | None = None) -> dict[tuple[str | None,
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     found: dict[tuple[str | None, int], Entries] = {}
     for entry in sorted(entries, key=lambda e: (e["start"] or "", e["steps"], e["seed"])):
-        if entry["images"] == images:
+        if entry["images"] == images and entry["patch"] == patch:
             found.setdefault((entry["start"], entry["steps"]), []).append(entry)
     return found
 
