@@ -27,7 +27,17 @@ NUCLEI = {
     "nuclei-100-all-ours-group-norm": "ours, GroupNorm",
     "nuclei-100-all-ours-3000-steps": "ours, three times as many steps",
 }
-NUCLEI_WHY = {row: f"nuclei: {words}" for row, words in NUCLEI.items()}
+# A tenth of the objects and strokes: what counts as background besides the strokes.
+STROKES = {
+    base: {
+        f"{base}-10-strokes-ours": "strokes and rims: ours",
+        f"{base}-10-strokes-ours-all-the-rest": "strokes and all that is unlabelled",
+    }
+    for base in ("leaves", "nuclei")
+}
+STROKES["nuclei"]["nuclei-10-strokes-ours-all-the-rest-foreground-1"] = "the same, foreground of weight 1"
+OF_NUCLEI = NUCLEI | {row: f"10%, {words}" for row, words in STROKES["nuclei"].items()}
+NUCLEI_WHY = {row: f"nuclei: {words}" for row, words in OF_NUCLEI.items()}
 SHARES = (5, 10, 20, 40, 60, 80, 100)
 LABELS = {
     f"leaves-{percent}-{recipe}": f"{percent}% of the leaves, {words}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bench_rows import BUDGET, CODE, DRAWN, LABELS, NUCLEI, NUCLEI_WHY, PEERS, RECIPE, TERMS
+from bench_rows import BUDGET, CODE, DRAWN, LABELS, NUCLEI, NUCLEI_WHY, PEERS, RECIPE, STROKES, TERMS
 from tables import commit, count, frame, markdown
 
 from spoco_lite.results.bench import INSIDE, WHOLE, by_seed, less, read_bench
@@ -135,6 +135,12 @@ def bench_budget(data: Path) -> str:
     )
 
 
+def bench_strokes(data: Path) -> str:
+    return "\n\n".join(
+        f"{base.capitalize()}:\n\n{table(data, rows, next(iter(rows)))}" for base, rows in STROKES.items()
+    )
+
+
 def bench_code(data: Path) -> str:
     drawn = table(data, DRAWN, "rosettes-20-paper")
     return (
@@ -144,7 +150,9 @@ def bench_code(data: Path) -> str:
 
 def bench_others(data: Path) -> str:
     """Rows that no table above has words for."""
-    named = set().union(RECIPE, NUCLEI, LABELS, CODE, DRAWN, *TERMS.values(), *PEERS.values(), *BUDGET.values())
+    named = set().union(
+        RECIPE, NUCLEI, LABELS, CODE, DRAWN, *TERMS.values(), *PEERS.values(), *BUDGET.values(), *STROKES.values()
+    )
     return table(data, {row: f"`{row}`" for row in read_bench(data) if row not in named})
 
 
@@ -216,6 +224,7 @@ MAKERS = [
     bench_peers_nuclei,
     bench_peers_mitochondria,
     bench_budget,
+    bench_strokes,
     bench_code,
     bench_why,
     bench_agreement,
