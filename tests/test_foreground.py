@@ -47,10 +47,9 @@ def naive(logits, labels):
         if background:
             drawn = [place for (_, k), place in zip(pixels, places) if k > 0]
             rims = [loss for loss, (y, x) in unlabelled if any(max(abs(y - v), abs(x - w)) <= 2 for v, w in drawn)]
-            sides = [sum(background) / len(background), sum(rims) / max(1, len(rims))]
-        else:
-            sides = [sum(loss for loss, _ in unlabelled) / len(unlabelled) if objects else 0.0]
-        total += sum(sides) / len(sides) / len(logits)
+            total += (sum(background) / len(background) + sum(rims) / max(1, len(rims))) / len(logits)
+        elif objects:
+            total += sum(loss for loss, _ in unlabelled) / len(unlabelled) / len(logits)
     return total
 
 
