@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from spoco_lite import data, losses
+from spoco_lite import data, losses, objective
 from spoco_lite.data import Samples
 from spoco_lite.data.splits import split_names
 from spoco_lite.losses import consistency_loss
@@ -91,6 +91,14 @@ SETTINGS = dict.fromkeys(patches.PATCHES, {"fraction": 0.3})
 SETTINGS["all the rest"] = {"fraction": 0.3, "background": "strokes", "unit": (4.0, 4.0), "foreground": 1.0}
 
 
+@pytest.fixture
+def patched(monkeypatch):
+    """Functions of the module that a patch replaces are put back after the test."""
+    monkeypatch.setattr(losses, "_near_objects", losses._near_objects)
+    monkeypatch.setattr(objective, "foreground_loss", losses.foreground_loss)
+
+
+@pytest.mark.usefixtures("patched")
 @pytest.mark.parametrize(
     "row",
     [
@@ -102,8 +110,7 @@ SETTINGS["all the rest"] = {"fraction": 0.3, "background": "strokes", "unit": (4
     ],
     ids=lambda row: row.name,
 )
-def test_each_kind_of_row_makes_an_entry(row, tmp_path, monkeypatch):
-    monkeypatch.setattr(losses, "_near_objects", losses._near_objects)  # put back after the test
+def test_each_kind_of_row_makes_an_entry(row, tmp_path):
     entry = job.make(row, 0, tmp_path)
     assert json.loads(json.dumps(entry)) == entry | {"settings": json.loads(json.dumps(row.settings))}
     names = data.load("rosettes", "train").names[-2:]
@@ -120,14 +127,15 @@ def test_each_kind_of_row_makes_an_entry(row, tmp_path, monkeypatch):
         assert ("foreground: recall" in entry["why"]) == ("foreground" in row.settings)
 
 
-def test_with_its_patch_all_that_is_unlabelled_counts_again_with_strokes(tmp_path, monkeypatch):
-    monkeypatch.setattr(losses, "_near_objects", losses._near_objects)  # put back after the test
+@pytest.mark.usefixtures("patched")
+def test_with_its_patch_all_that_is_unlabelled_counts_again_with_strokes(tmp_path):
     training = job.Watched(Config(**TINY, **SETTINGS["all the rest"]), tmp_path)
     patches.PATCHES["all the rest"](training)
-    labels, logits = torch.tensor([[[2, -1, -1, -1, -1, -1, 0]]]), torch.arange(7.0)[None, None]
-    if_not = torch.nn.functional.softplus(logits.flatten())
-    expected = torch.nn.functional.softplus(-logits[0, 0, 0]) + (if_not[1:6].mean() + if_not[6]) / 2
-    torch.testing.assert_close(losses.foreground_loss(logits, labels), expected)
+    stroke = torch.tensor([[2, -1, -1, -1, -1, -1, 0]])
+    labels, logits = torch.stack([stroke, stroke.where(stroke != 0, -1)]), torch.arange(14.0).view(2, 1, 7)
+    if_object, if_not = (torch.nn.functional.softplus(z[:, 0]) for z in (-logits, logits))
+    expected = if_object[:, 0].mean() + (if_not[0, 1:6].mean() / 2 + if_not[0, 6] / 2 + if_not[1, 1:].mean()) / 2
+    torch.testing.assert_close(objective.foreground_loss(logits, labels), expected)
     training.pair.f.calibrate(logits, labels, weight=1.0)
     assert training.pair.f.cut > 0
     training.train_step(training.draw(0))
@@ -249,9 +257,9 @@ def test_rows_without_masks_count_as_disagreement():
     assert terms.consistency == pytest.approx(0.5) and terms.total == pytest.approx(0.5)
 
 
+@pytest.mark.usefixtures("patched")
 @pytest.mark.parametrize("patch", patches.PATCHES)
-def test_a_patch_changes_the_training(patch, tmp_path, monkeypatch):
-    monkeypatch.setattr(losses, "_near_objects", losses._near_objects)  # put back after the test
+def test_a_patch_changes_the_training(patch, tmp_path):
     config = dataclasses.replace(Config(**TINY, **SETTINGS[patch]), momentum=0.5)
     weights = []
     for change in (None, patch):

@@ -8,7 +8,7 @@ patch may replace a function of the module.
 import torch
 from torch import Tensor
 
-from spoco_lite import losses
+from spoco_lite import losses, objective
 from spoco_lite.objective import LossTerms, SpocoLoss
 from spoco_lite.selection import GaussianKernel, draw_anchors, embeddings_at, soft_masks
 from spoco_lite.training.loop import Training
@@ -75,15 +75,28 @@ def momentum_while_evaluating(training: Training) -> None:
 
 
 def all_the_rest(training: Training) -> None:
-    """With strokes, too, all that is unlabelled is half of the foreground's second side, and the cut is to be found."""
+    """With strokes, too, objects stand against all that is unlabelled, and the cut is to be found.
+
+    The strokes have half of the second side: ``objects + (all the rest + strokes) / 2``.
+    """
+    loss, net = losses.foreground_loss, training.pair.f
+    calibrate = net.calibrate
 
     def everywhere(labels: Tensor) -> Tensor:
         drawn = (labels > 0).flatten(1).any(1)
         return drawn.view(-1, *[1] * (labels.ndim - 1)).expand_as(labels)
 
-    losses._near_objects = everywhere
-    net = training.pair.f
-    calibrate = net.calibrate
+    def halved(logits: Tensor, labels: Tensor, **options) -> Tensor:
+        values = []
+        for z, of_image in zip(logits[:, None], labels[:, None]):
+            value = loss(z, of_image, **options)
+            if (of_image == 0).any():
+                objects = loss(z.where(of_image > 0, -1e4), of_image, **options)
+                value = (value + objects) / 2
+            values.append(value)
+        return torch.stack(values).mean()
+
+    losses._near_objects, objective.foreground_loss = everywhere, halved
     net.calibrate = lambda logits, labels, **rest: calibrate(logits, labels.where(labels != 0, -1), **rest)
 
 
