@@ -19,7 +19,6 @@ import torch
 from patches import PATCHES
 from peers import decode_threshold
 from PIL import Image
-from rows import SEEDS
 
 from spoco_lite import data
 from spoco_lite.data import Sample, Samples
@@ -37,6 +36,8 @@ from spoco_lite.training.loop import Training
 LEDGER = shipped() / "own_images" / "trainings.jsonl"
 KEY = "images", "start", "patch", "seed", "steps"
 LABELLED, OBJECTS = 8, 10
+# On the cells of seeds 0 to 2 the recipe was diagnosed and compared, so they score no more.
+SEEDS = {"cells": (3, 4, 5), "nuclei": (0, 1, 2)}
 
 
 def write_nuclei(folder: Path, seed: int) -> None:
@@ -107,7 +108,7 @@ def main() -> None:
     parsed = parser.parse_args()
     rows = ledger.read(LEDGER)
     for steps in parsed.steps:
-        for seed in SEEDS:
+        for seed in SEEDS[parsed.images]:
             asked = parsed.images, parsed.start, parsed.patch, seed, steps
             if asked not in {tuple(row[name] for name in KEY) for row in rows}:
                 with tempfile.TemporaryDirectory() as folder:

@@ -129,16 +129,19 @@ def bench_peers_mitochondria(data: Path) -> str:
     return table(data, PEERS["mitochondria"])
 
 
-def bench_budget(data: Path) -> str:
+def by_base(data: Path, groups: dict[str, dict[str, str]]) -> str:
+    """A table for each kind of image; the first row is that with which the others are compared."""
     return "\n\n".join(
-        f"{base.capitalize()}:\n\n{table(data, rows, next(iter(rows)))}" for base, rows in BUDGET.items()
+        f"{base.capitalize()}:\n\n{table(data, rows, next(iter(rows)))}" for base, rows in groups.items()
     )
+
+
+def bench_budget(data: Path) -> str:
+    return by_base(data, BUDGET)
 
 
 def bench_strokes(data: Path) -> str:
-    return "\n\n".join(
-        f"{base.capitalize()}:\n\n{table(data, rows, next(iter(rows)))}" for base, rows in STROKES.items()
-    )
+    return by_base(data, STROKES)
 
 
 def bench_code(data: Path) -> str:
