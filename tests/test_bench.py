@@ -88,7 +88,8 @@ def test_recorded_entries_are_those_of_the_rows():
 
 # What a patch needs so that it changes something.
 SETTINGS = dict.fromkeys(patches.PATCHES, {"fraction": 0.3})
-SETTINGS["all the rest"] = {"fraction": 0.3, "background": "strokes", "unit": (4.0, 4.0), "foreground": 1.0}
+for name in ("all the rest", "bounded rest"):
+    SETTINGS[name] = {"fraction": 0.3, "background": "strokes", "unit": (4.0, 4.0), "foreground": 1.0}
 
 
 @pytest.fixture
@@ -140,6 +141,15 @@ def test_with_its_patch_all_that_is_unlabelled_counts_again_with_strokes(tmp_pat
     assert training.pair.f.cut > 0
     training.train_step(training.draw(0))
     assert training.pair.f.cut > 0
+
+
+@pytest.mark.usefixtures("patched")
+def test_with_its_patch_the_rest_beyond_the_rims_counts_with_strokes_by_a_sigmoid(tmp_path):
+    patches.PATCHES["bounded rest"](job.Watched(Config(**TINY, **SETTINGS["bounded rest"]), tmp_path))
+    stroke = torch.tensor([[2, -1, -1, -1, -1, -1, 0]])
+    labels, logits = torch.stack([stroke, stroke.where(stroke != 0, -1)]), torch.arange(-7.0, 7.0).view(2, 1, 7)
+    more = objective.foreground_loss(logits, labels) - losses.foreground_loss(logits, labels)
+    torch.testing.assert_close(more, logits[0, 0, 3:6].sigmoid().mean() / 2)  # nothing of the image without a stroke
 
 
 def test_a_gradient_is_that_of_the_weighted_term(tmp_path):

@@ -1,7 +1,7 @@
 """What a training of the bench can have otherwise: nobody should train so, and the module has no options for it.
 
 Most are differences between the paper's equations and the public code, each as a change of a training that follows the
-paper; lines are those of github.com/kreshuklab/spoco at commit 0f45782. A training has a process to itself, so that a
+paper; files are those of github.com/kreshuklab/spoco at commit 0f45782. A training has a process to itself, so that a
 patch may replace a function of the module.
 """
 
@@ -100,10 +100,30 @@ def all_the_rest(training: Training) -> None:
     net.calibrate = lambda logits, labels, **rest: calibrate(logits, labels.where(labels != 0, -1), **rest)
 
 
+def bounded_rest(training: Training) -> None:
+    """With strokes, unlabelled pixels beyond the rims count as background too, by a loss that never exceeds 1.
+
+    The surer the network is that a pixel is an object's, the harder softplus pulls, and hidden objects are unlearnt.
+    The sigmoid lets go of what is sure, and moves what is in doubt, as is usual in learning from positive and
+    unlabelled examples (du Plessis et al. 2014).
+    """
+    loss = losses.foreground_loss
+
+    def with_the_rest(logits: Tensor, labels: Tensor, **options) -> Tensor:
+        slots = labels.flatten(1)
+        some = (slots > 0).any(1) & (slots == 0).any(1) & ~losses.in_full(slots)
+        rest = (slots < 0) & ~losses._near_objects(labels).flatten(1) & some[:, None]
+        values = (logits.flatten(1).sigmoid() * rest).sum(1) / rest.sum(1).clamp_min(1)
+        return loss(logits, labels, **options) + losses.mean_over_images(values)
+
+    objective.foreground_loss = with_the_rest
+
+
 PATCHES = {
     "dice by rows": dice_by_rows,
     "sum over the batch": sum_over_the_batch,
     "pooled dice": pooled_dice,
     "momentum while evaluating": momentum_while_evaluating,
     "all the rest": all_the_rest,
+    "bounded rest": bounded_rest,
 }

@@ -90,6 +90,8 @@ ROWS = [
     _nuclei("10-strokes-ours-all-the-rest", _share(10) | STROKES | OURS_OF_NUCLEI, patch="all the rest"),
     _leaves("10-strokes-ours-all-the-rest", _share(10) | STROKES | OURS, patch="all the rest"),
     _nuclei("10-strokes-ours-all-the-rest-foreground-1", _share(10) | STROKES | OURS, patch="all the rest"),
+    _nuclei("10-strokes-ours-bounded-rest", _share(10) | STROKES | OURS_OF_NUCLEI, patch="bounded rest"),
+    _leaves("10-strokes-ours-bounded-rest", _share(10) | STROKES | OURS, patch="bounded rest"),
     _nuclei("10-ours", _share(10) | OURS_OF_NUCLEI),
     # Which term earns its place?
     *(
