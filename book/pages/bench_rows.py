@@ -32,6 +32,7 @@ STROKES = {
     base: {
         f"{base}-10-strokes-ours": "strokes and rims: ours",
         f"{base}-10-strokes-ours-all-the-rest": "strokes and all that is unlabelled",
+        f"{base}-10-strokes-ours-bounded-rest": "strokes, rims, and the rest by a sigmoid",
     }
     for base in ("leaves", "nuclei")
 }
