@@ -23,16 +23,53 @@ STEEPEST = math.pi / 4  # with the quarter turns, every direction
 STRETCH = 0.8, 1.25  # ratio of the scales along Y and X, torchvision's and kornia's way to say it
 
 
-def standardize(images: Tensor) -> Tensor:
+def standardize(images: Tensor, view: list[int] | None = None) -> Tensor:
     """Each image and channel to mean 0 and deviation 1, ``(N, C, *S)`` -> the same shape; a constant one to 0.
+
+    A ``view``, in pixels along each axis, is that of a network that was trained on windows of larger images. Each
+    window was standardised by itself, and most showed objects. A whole image often has more background: by its own
+    mean and deviation objects would come out brighter than the network has ever seen them, and too large. So an image
+    is standardised as such windows of it would be, on average: by :func:`of_windows`.
 
     >>> standardize(torch.tensor([[[[0.0, 2.0]]]]))
     tensor([[[[-1.,  1.]]]])
+    >>> standardize(torch.tensor([[[[0.0, 2.0, 0.0, 0.0, 0.0, 0.0]]]]), [1, 2])
+    tensor([[[[-1.,  1., -1., -1., -1., -1.]]]])
     """
-    axes = list(range(2, images.ndim))  # a list: TorchScript reads this function too
-    mean = images.mean(axes, keepdim=True)
-    std = images.std(axes, keepdim=True, correction=0)
+    if view is None:
+        axes = list(range(2, images.ndim))  # a list: TorchScript reads this function too
+        mean = images.mean(axes, keepdim=True)
+        std = images.std(axes, keepdim=True, correction=0)
+    else:
+        mean, std = of_windows(images, view)
     return (images - mean) / std.clamp_min(1e-5)
+
+
+def of_windows(images: Tensor, view: list[int]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation, ``(N, C, 1, ...)`` both, that windows of about ``view`` pixels have, averaged over some.
+
+    Windows lie half a window apart. Those half of them that deviate most have a say: there is something to see.
+    """
+    cells = [cells_along(n, k) for n, k in zip(images.shape[2:], view)]  # half windows
+    moments = torch.cat([images, images.square()], 1)
+    if images.ndim == 4:
+        moments = F.avg_pool2d(F.adaptive_avg_pool2d(moments, cells), 2, 1)
+    else:
+        moments = F.avg_pool3d(F.adaptive_avg_pool3d(moments, cells), 2, 1)
+    mean, squares = moments.flatten(2).chunk(2, 1)
+    std = (squares - mean.square()).clamp_min(0).sqrt()
+    lively = std.topk((std.shape[2] + 1) // 2, dim=2).indices
+    shape = list(images.shape[:2]) + [1] * (images.ndim - 2)
+    return mean.gather(2, lively).mean(2).view(shape), std.gather(2, lively).mean(2).view(shape)
+
+
+def cells_along(length: int, view: int) -> int:
+    """Into how many cells of about half a view an axis is cut; two if the view is as long as the axis.
+
+    >>> [cells_along(n, 64) for n in (20, 64, 70, 128, 200)]
+    [2, 2, 2, 4, 6]
+    """
+    return max(2, (4 * length + view) // (2 * view))
 
 
 def two_views(

@@ -66,6 +66,9 @@ class EmbeddingUNet(nn.Module):
     foreground
         one more channel after the embedding: the logit of the pixel's being in an object
         (:func:`spoco_lite.losses.foreground_loss`). :meth:`split` takes the two apart.
+    view
+        pixels along each axis of what it is trained on, if that is windows of larger images: by it whole images are
+        standardised (:func:`spoco_lite.augment.standardize`).
 
     Example
     -------
@@ -86,6 +89,7 @@ class EmbeddingUNet(nn.Module):
         norm: str = "batch",
         unit: tuple[float, ...] | None = None,
         foreground: bool = False,
+        view: tuple[int, ...] | None = None,
     ):
         super().__init__()
         if ndim not in CONV:
@@ -102,6 +106,9 @@ class EmbeddingUNet(nn.Module):
                 f"unit: found {unit} for {ndim} axes and {embedding_dim} components of the embedding; give pixels "
                 "above 0 for each axis, and at least as many components as axes"
             )
+        if view is not None and (len(view) != ndim or min(view) < 1):
+            raise ValueError(f"view: found {view} for {ndim} axes; give pixels, 1 or more, for each axis")
+        self.view = None if view is None else list(view)
         self.in_channels, self.embedding_dim, self.ndim = in_channels, embedding_dim, ndim
         self.widths, self.unit, self.foreground = tuple(widths), unit, foreground
         self.encoders = nn.ModuleList(

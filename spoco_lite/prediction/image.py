@@ -61,7 +61,7 @@ def look(net: EmbeddingUNet, image: ArrayLike, *, size: Size | None = None) -> t
         images = resize_images(images, size_after(images.shape[2:], size))
     training = net.training
     try:
-        embeddings, logits = net.split(net.eval()(standardize(images)))
+        embeddings, logits = net.split(net.eval()(standardize(images, net.view)))
     finally:
         net.train(training)
     return embeddings[0], None if logits is None else logits[0] > net.cut

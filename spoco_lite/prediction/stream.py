@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..augment import cells_along
 from ..data.files import above, is_wide, open_array, read_array
 
 BLOCK = {2: 2048, 3: 128}
@@ -130,8 +131,13 @@ def blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     return itertools.product(*([slice(a, min(a + side, s)) for a in range(0, s, side)] for s in shape))
 
 
-def statistics(image: ArrayLike | LazyImage) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def statistics(
+    image: ArrayLike | LazyImage, view: list[int] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and deviation of each channel, ``(C,)`` and ``(C,)``, of an image ``(C, *S)`` that is read block by block.
+
+    With a ``view`` those by which :func:`spoco_lite.augment.standardize` brings an image to what a network saw in
+    windows of that size.
 
     Source: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances,
     COMPSTAT 1982. Raises ValueError for NaN and infinity, with the place of the first.
@@ -140,6 +146,8 @@ def statistics(image: ArrayLike | LazyImage) -> tuple[NDArray[np.float64], NDArr
     >>> mean.tolist(), deviation.tolist()
     ([1.0, 3.0], [1.0, 0.0])
     """
+    if view is not None:
+        return _of_windows(image, view)
     axes = tuple(range(1, len(image.shape)))
     count, mean, squares = 0, np.zeros(image.shape[0]), np.zeros(image.shape[0])
     for space in blocks(image.shape[1:]):
@@ -151,6 +159,33 @@ def statistics(image: ArrayLike | LazyImage) -> tuple[NDArray[np.float64], NDArr
         mean += (block_mean - mean) * n / (count + n)
         count += n
     return mean, np.sqrt(squares / count)
+
+
+def _of_windows(image: ArrayLike | LazyImage, view: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What :func:`spoco_lite.augment.of_windows` gives, from an image that is read in blocks of whole cells."""
+    shape = image.shape[1:]
+    ends = []  # of the cells along each axis, as torch's adaptive pooling cuts them
+    for n, k in zip(shape, view):
+        cells = np.arange(cells_along(n, k))
+        ends.append((cells * n // len(cells), -(-(cells + 1) * n // len(cells))))
+    moments = np.empty((2 * image.shape[0], *(len(starts) for starts, _ in ends)))
+    together = [max(1, len(starts) * BLOCK[len(shape)] // n) for n, (starts, _) in zip(shape, ends)]
+    groups = ([range(a, min(a + m, len(s))) for a in range(0, len(s), m)] for m, (s, _) in zip(together, ends))
+    for group in itertools.product(*groups):
+        space = tuple(slice(int(s[g[0]]), int(e[g[-1]])) for g, (s, e) in zip(group, ends))
+        block = np.asarray(image[(slice(None), *space)], dtype=np.float64)
+        _check_finite(block, space, "image")
+        for cell in itertools.product(*group):
+            inner = (slice(s[c] - w.start, e[c] - w.start) for c, w, (s, e) in zip(cell, space, ends))
+            pixels = block[(slice(None), *inner)].reshape(len(block), -1)
+            moments[(slice(None), *cell)] = np.concatenate([pixels.mean(1), np.square(pixels).mean(1)])
+    for axis in range(1, moments.ndim):  # a window is two cells long
+        n = moments.shape[axis]
+        moments = (moments.take(range(n - 1), axis) + moments.take(range(1, n), axis)) / 2
+    mean, squares = moments.reshape(2, image.shape[0], -1)
+    deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+    lively = np.argsort(-deviation, axis=1)[:, : (deviation.shape[1] + 1) // 2]
+    return tuple(np.take_along_axis(of, lively, 1).mean(1) for of in (mean, deviation))
 
 
 def _least(image: LazyImage) -> list:

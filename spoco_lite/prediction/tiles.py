@@ -99,7 +99,7 @@ def segment_tiles(
     tile, overlap = _checked(pair, image, out, foreground, tile, overlap, options)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(folder or temporary)
-        tiles = _Tiles(pair, image, foreground, folder, tile, overlap, statistics(image), options)
+        tiles = _Tiles(pair, image, foreground, folder, tile, overlap, statistics(image, pair.g.view), options)
         folder.mkdir(parents=True, exist_ok=True)
         same_settings(folder / "settings.json", tiles.settings(), "tiles")
         if len(tiles) > 1 and not tiles.exact:

@@ -72,11 +72,12 @@ class _Exported(nn.Module):
         super().__init__()
         self.g = _Network(pair.g)
         self.f = _Network(pair.f) if both else nn.Identity()
+        self.view: list[int] | None = pair.g.view
         self.both, self.foreground, self.dim = both, pair.g.foreground, pair.g.embedding_dim
         self.cut = float(pair.g.cut) if pair.g.foreground else 0.0
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        images = standardize(images)
+        images = standardize(images, self.view)
         seen = self.g(images)
         outputs = [seen[:, : self.dim]]
         if self.foreground:

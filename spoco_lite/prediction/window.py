@@ -54,8 +54,8 @@ def embed_window(
     window
         a slice with start and stop for each axis of S.
     statistics
-        mean and deviation of each channel of the *whole* image, ``(C,)`` and ``(C,)``, by which it is standardised:
-        :func:`spoco_lite.prediction.stream.statistics`.
+        mean and deviation of each channel, ``(C,)`` and ``(C,)``, by which the *whole* image is standardised for this
+        network: :func:`spoco_lite.prediction.stream.statistics`.
 
     Example
     -------

@@ -173,16 +173,18 @@ def build_pair(config: dict) -> MomentumPair:
     (2, 3)
     """
     size = config.get("size", 0)
+    ndim = 2 if isinstance(size, int) else len(size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
         net = EmbeddingUNet(
             config["in_channels"],
             config["embedding_dim"],
             widths=tuple(config["widths"]),
-            ndim=2 if isinstance(size, int) else len(size),
+            ndim=ndim,
             norm=config["norm"],
             unit=tuple(config["unit"]) if config.get("unit") else None,
             foreground=bool(config.get("foreground")),
+            view=((size,) * ndim if isinstance(size, int) else tuple(size)) if config.get("crop") else None,
         )
     return MomentumPair(net, momentum=config["momentum"])
 
