@@ -46,21 +46,24 @@ def standardize(images: Tensor, view: list[int] | None = None) -> Tensor:
 
 
 def of_windows(images: Tensor, view: list[int]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation, ``(N, C, 1, ...)`` both, that windows of about ``view`` pixels have, averaged over some.
+    """Mean and deviation, ``(N, C, 1, ...)`` both, that windows of about ``view`` pixels have, on average.
 
-    Windows lie half a window apart. Those half of them that deviate most have a say: there is something to see.
+    Windows lie half a window apart. Each counts by its variance: where nothing is to be seen, none showed an object.
     """
     cells = [cells_along(n, k) for n, k in zip(images.shape[2:], view)]  # half windows
-    moments = torch.cat([images, images.square()], 1)
+    middle = images.flatten(2).mean(2)[:, :, None]  # squares of numbers around 0 keep their digits
+    centred = (images.flatten(2) - middle).view_as(images)
+    moments = torch.cat([centred, centred.square()], 1)
     if images.ndim == 4:
         moments = F.avg_pool2d(F.adaptive_avg_pool2d(moments, cells), 2, 1)
     else:
         moments = F.avg_pool3d(F.adaptive_avg_pool3d(moments, cells), 2, 1)
     mean, squares = moments.flatten(2).chunk(2, 1)
-    std = (squares - mean.square()).clamp_min(0).sqrt()
-    lively = std.topk((std.shape[2] + 1) // 2, dim=2).indices
+    variance = (squares - mean.square()).clamp_min(1e-12)  # all windows of a constant image count alike
+    weight = variance / variance.sum(2, keepdim=True)
     shape = list(images.shape[:2]) + [1] * (images.ndim - 2)
-    return mean.gather(2, lively).mean(2).view(shape), std.gather(2, lively).mean(2).view(shape)
+    mean, std = ((mean + middle) * weight).sum(2), (variance.sqrt() * weight).sum(2)
+    return mean.view(shape), std.view(shape)
 
 
 def cells_along(length: int, view: int) -> int:

@@ -1,10 +1,12 @@
 """Two views: one geometry for images and labels, two photometries, and no label that was not there."""
 
+import itertools
 import subprocess
 import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import ndimage
 
 from spoco_lite import augment
@@ -220,6 +222,35 @@ def test_standardize_works_per_image_and_channel(size):
     for x, y in zip(images.flatten(0, 1), result.flatten(0, 1)):
         expected = (x - x.mean()) / x.std(correction=0) if x.std() else torch.zeros(size)
         torch.testing.assert_close(y, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "view"), [((40, 24), (20, 16)), ((6, 8, 12), (4, 8, 6)), ((8, 6), (9, 9))], ids=str)
+def test_as_windows_of_an_image_are_standardised(size, view):
+    """Half a window apart, each by its variance. An image no larger than a view is one window."""
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) ** 3
+    starts = [range(0, s - k + 1, k // 2) if s > k else [0] for s, k in zip(size, view)]
+    result = standardize(images, list(view))
+    for x, y in zip(images.flatten(0, 1), result.flatten(0, 1)):
+        windows = [x[tuple(slice(a, a + k) for a, k in zip(start, view))] for start in itertools.product(*starts)]
+        weights = [w.var(correction=0) for w in windows]
+        mean = sum(w.mean() * k for w, k in zip(windows, weights)) / sum(weights)
+        deviation = sum(w.std(correction=0) * k for w, k in zip(windows, weights)) / sum(weights)
+        torch.testing.assert_close(y, (x - mean) / deviation, atol=1e-4, rtol=1e-4)
+
+
+def test_more_background_around_it_leaves_what_a_network_sees_as_it_was():
+    """Of an image that is mostly empty: by its own mean and deviation the same cell would be three times as bright."""
+    cell = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    image = F.pad(cell, (128, 128, 128, 128))
+    places = (..., slice(128, 160), slice(128, 160))
+    by_window, by_itself = standardize(image, [32, 32])[places], standardize(image)[places]
+    assert 0.7 < by_window.std() / standardize(cell).std() < 1.3
+    assert by_itself.std() > 2 * standardize(cell).std()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7])
+def test_a_constant_image_is_zero_by_its_windows_too(value):
+    assert standardize(torch.full((1, 2, 50, 70), value), [16, 16]).abs().max() < 1e-2
 
 
 @pytest.mark.parametrize(

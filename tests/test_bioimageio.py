@@ -52,6 +52,8 @@ def make_run(tmp_path):
         {"norm": "group", "unit": (4.0, 5.0), "foreground": True},
         {"norm": "group", "ndim": 3, "unit": (1.0, 4.0, 4.0), "foreground": True},
         {"widths": (4,)},
+        {"view": (8, 12)},
+        {"ndim": 3, "view": (8, 8, 4)},
     ],
 )
 @pytest.mark.parametrize("size", [(37, 50), (16, 16), (5, 3)])
@@ -61,7 +63,8 @@ def test_torchscript_gives_the_numbers_of_the_networks(options, size):
     images = 255 * torch.rand(2, 2, *size, *[9] * (pair.f.ndim - 2), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         embedding, *foreground, embedding_f = scripted(pair, both=True)(images)
-        seen_by_f, (expected, logits) = pair.f(standardize(images)), pair.g.split(pair.g(standardize(images)))
+        images = standardize(images, pair.g.view)
+        seen_by_f, (expected, logits) = pair.f(images), pair.g.split(pair.g(images))
     assert torch.equal(embedding, expected) and torch.equal(embedding_f, pair.f.split(seen_by_f)[0])
     assert (logits is None) == (foreground == [])
     if foreground:

@@ -73,6 +73,19 @@ def test_fresh_weights_follow_the_seed_and_leave_the_global_state_alone():
     assert not torch.equal(first["f.head.weight"], other["f.head.weight"])
 
 
+@pytest.mark.parametrize(
+    ("config", "view"),
+    [
+        ({"size": 64}, None),  # whole images, brought to this size
+        ({"size": 64, "crop": True}, [64, 64]),
+        ({"size": [8, 32, 24], "crop": True, "zoom": [1.0, 0.5, 0.5]}, [8, 32, 24]),
+    ],
+)
+def test_a_network_knows_the_windows_that_it_was_trained_on(config, view):
+    pair = runs.build_pair(CONFIG | config)
+    assert pair.f.view == pair.g.view == view
+
+
 def test_the_configuration_of_a_training_describes_a_network():
     assert isinstance(runs.build_pair(vars(Config(widths=(4, 8)))), MomentumPair)
 

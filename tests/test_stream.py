@@ -57,6 +57,23 @@ def test_embeddings_of_a_window_are_those_of_the_image(widths, shape, placed):
     assert net.training
 
 
+@pytest.mark.parametrize(("shape", "view"), [((117, 90), (40, 64)), ((30, 61, 58), (20, 16, 16)), ((9, 20), (40, 40))])
+@pytest.mark.parametrize("block", [7, 50])
+def test_statistics_of_windows_are_those_of_the_image(shape, view, block, monkeypatch):
+    """Through a network that was trained on windows; sizes that are no multiple of a window, or smaller."""
+    monkeypatch.setattr(stream, "BLOCK", {2: block, 3: block})
+    torch.manual_seed(0)
+    net = EmbeddingUNet(2, 3, widths=(4, 8), ndim=len(shape), view=view)
+    image = np.random.default_rng(0).random((2, *shape), dtype=np.float32) ** 3
+    lazy = LazyImage(image, ndim=len(shape))
+    whole, numbers = embed(net, lazy[...]), statistics(lazy, net.view)
+    part = embed_window(net, lazy, tuple(slice(2, s) for s in shape), statistics=numbers)[0]
+    inner = (slice(None), *[slice(2, None)] * len(shape))
+    torch.testing.assert_close(part, whole[inner], atol=1e-4 * float(whole.std()), rtol=0)
+    with pytest.raises(ValueError, match="NaN"):
+        statistics(np.full((1, *shape), np.nan), net.view)
+
+
 def test_a_smaller_margin_would_not_do():
     """The image's first 40 pixels are 8 short of the window. Half the radius is wrong by more than that tolerance."""
     torch.manual_seed(0)

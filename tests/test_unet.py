@@ -77,6 +77,8 @@ def test_under_autocast_embeddings_stay_in_float32():
         ({"widths": (4, 0)}, "widths"),
         ({"in_channels": 0}, "in_channels"),
         ({"embedding_dim": 0}, "embedding_dim"),
+        ({"view": (64,)}, r"view: found \(64,\) for 2 axes"),
+        ({"view": (64, 0)}, "view: found"),
     ],
 )
 def test_options_are_checked(options, message):

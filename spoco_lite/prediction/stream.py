@@ -183,9 +183,9 @@ def _of_windows(image: ArrayLike | LazyImage, view: list[int]) -> tuple[NDArray[
         n = moments.shape[axis]
         moments = (moments.take(range(n - 1), axis) + moments.take(range(1, n), axis)) / 2
     mean, squares = moments.reshape(2, image.shape[0], -1)
-    deviation = np.sqrt(np.maximum(squares - mean**2, 0))
-    lively = np.argsort(-deviation, axis=1)[:, : (deviation.shape[1] + 1) // 2]
-    return tuple(np.take_along_axis(of, lively, 1).mean(1) for of in (mean, deviation))
+    variance = np.maximum(squares - mean**2, 1e-12)
+    weight = variance / variance.sum(1, keepdims=True)
+    return (mean * weight).sum(1), (np.sqrt(variance) * weight).sum(1)
 
 
 def _least(image: LazyImage) -> list:
