@@ -1,7 +1,8 @@
 """What chapter 7 shows of real volumes: an embryo of BBBC050, and the nuclei that recorded networks find in all six.
 
 python book/make_embryo.py RUN... writes data/embryo/. It needs the data sets, and the folders of the runs with weights:
-those on embryos count nuclei there, one on ovules is tried on their cells.
+those on embryos count nuclei there, one on ovules is tried on their cells. Of a run that is not named, what is written
+already stays.
 """
 
 import json
@@ -57,17 +58,19 @@ if __name__ == "__main__":
     train = [v for s in data.load("bbbc050", "train") for v in volumes(s.labels, s.voxel_size)]
     smallest = np.percentile(train, 10)  # one in ten is smaller
     runs = {Path(run).name: found(run, smallest) for run in embryos}
-    nuclei = {
+    path = folder / "nuclei.json"
+    before = json.loads(path.read_text()) if path.is_file() else {"found": {}, "without the small": {}}
+    nuclei = before | {
         "voxel_size": sample.voxel_size,
         "shown": SHOWN,
         "smallest": round(smallest, 1),
         "true": {s.name: volumes(s.labels, s.voxel_size) for s in split},
-        "found": {name: by_volume for name, (by_volume, _) in runs.items()},
-        "without the small": {name: scores for name, (_, scores) in runs.items()},
+        "found": before["found"] | {name: by_volume for name, (by_volume, _) in runs.items()},
+        "without the small": before["without the small"] | {name: scores for name, (_, scores) in runs.items()},
     }
     for run in ovules:
         pair, config = load_model(run), load_run(run)["config"]
         cells = data.load("ovules", "test", target="cells")
         decoder = decoder_of(config, masked=False)
         nuclei["transfer"] = score(pair, cells, decoder, size=prediction_size(config), masked=False)["mean"]
-    (folder / "nuclei.json").write_text(json.dumps(nuclei) + "\n")
+    path.write_text(json.dumps(nuclei) + "\n")

@@ -199,6 +199,12 @@ def provenance(data: Path) -> str:
     return "\n\n".join(f"**{name}**\n\n{markdown(table(group))}" for name, group in groups.items()) or NONE
 
 
+def scored_whole(data: Path) -> str:
+    """Which runs on windows were scored before images were standardised as these windows were."""
+    names = [r["name"] for r in read_records(data) if r["config"].get("crop") and not r.get("scored_view")]
+    return ", ".join(f"`{name}`" for name in names) or "none"
+
+
 def budget(data: Path) -> str:
     """Runs with one share of the labels, each beside the paper's with the fewest labels on its background."""
     pairs = []
@@ -269,4 +275,4 @@ def wrapped(command: str) -> str:
     return " \\\n".join(lines).replace("\xa0", " ")
 
 
-MAKERS = (summary, results, provenance, budget, left_over, commands)
+MAKERS = (summary, results, provenance, scored_whole, budget, left_over, commands)

@@ -194,6 +194,7 @@ def _evaluate(folder: Path, split: str | None, tuning_images: int, progress: boo
     scored = score_all(pair, samples, list(decoders.values()), **common)
     record["scores"] = {label: {"split": split} | one for label, one in zip(decoders, scored)}
     record["scored_commit"] = provenance()["commit"]  # decoders change; the weights stay those of the training
+    record["scored_view"] = pair.g.view
     write_json(folder / "run.json", record)
     _tabulate(record["scores"], folder / "scores.csv")
     draw_examples(pair, samples, record, folder / "examples.jpg")

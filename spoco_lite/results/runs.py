@@ -23,7 +23,8 @@ The fields of ``run.json``:
 * ``tuning``: ``{way: {images, window, objects, tried [{decoder, sbd, dic, ap50}]}}``: what chose the decoder;
   of larger images only the central ``window``; ``objects``: how many, all with their labels, that took
 * ``notes``: what else was done, in sentences, by hand
-* ``scored_commit``: of the code that made ``scores`` and ``tuning``
+* ``scored_commit``: of the code that made ``scores`` and ``tuning``; ``scored_view``: by which it standardised images
+  (:func:`spoco_lite.augment.standardize`)
 
 Older records lack fields, such as ``held_out``, ``kept``, ``precision`` or the later scores.
 """

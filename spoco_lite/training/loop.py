@@ -116,7 +116,8 @@ class Training(Standing):
             self.save()
         record = processes.of_the_first(self.record())  # the others do not know which weights are kept
         if before.get("kept") == record["kept"]:  # the scores are those of the same weights
-            record |= {name: before[name] for name in ("scores", "tuning", "scored_commit") if name in before}
+            scored = "scores", "tuning", "scored_commit", "scored_view"
+            record |= {name: before[name] for name in scored if name in before}
         if self.rank == 0:
             write_json(self.folder / "run.json", record)
             draw_curve(self.curve, self.folder / "curve.png")
