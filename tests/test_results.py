@@ -73,6 +73,12 @@ def runs(tmp_path) -> Path:
     return write(tmp_path, scored=RECORD, unscored=RECORD | {"name": "fresh", "scores": {}})
 
 
+def test_runs_on_windows_that_were_scored_by_whole_images_are_named(tmp_path):
+    again = NEWER | {"name": "embryos-again", "scored_view": [24, 64, 64]}
+    assert of_runs.scored_whole(write(tmp_path / "some", old=NEWER, new=again, leaves=RECORD)) == "`embryos-25`"
+    assert of_runs.scored_whole(write(tmp_path / "none", new=again, leaves=RECORD)) == "none"
+
+
 def test_fill_replaces_what_lies_between_the_markers(runs):
     filled = fill(TEXT, runs)
     assert filled.startswith("before\n") and filled.endswith("after\n") and "old" not in filled
