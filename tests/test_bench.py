@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from spoco_lite import data, losses, objective
 from spoco_lite.data import Samples
@@ -289,12 +290,48 @@ def test_a_patch_changes_the_training(patch, tmp_path):
 def test_a_training_of_the_sparse_path_and_none_at_all(tmp_path, monkeypatch):
     small = lambda folder, seed: own_images.dish.write(folder, labelled=2, tested=1, seed=seed)  # noqa: E731
     monkeypatch.setitem(own_images.WRITERS, "cells", small)
-    none = own_images.entry("cells", None, None, 1, 0, tmp_path / "none")
-    some = own_images.entry("cells", "cvppp-10", None, 1, 2, tmp_path / "some")
-    assert none.keys() == some.keys() and [some[name] for name in own_images.KEY] == ["cells", "cvppp-10", None, 1, 2]
+    none = own_images.entry("cells", None, None, 0, 1, 0, tmp_path / "none")
+    some = own_images.entry("cells", "cvppp-10", None, 0, 1, 2, tmp_path / "some")
+    assert none.keys() == some.keys() and [some[name] for name in own_images.KEY] == [
+        "cells",
+        "cvppp-10",
+        None,
+        0,
+        1,
+        2,
+    ]
     assert none["cpu_minutes"] == 0 < some["cpu_minutes"] and 0.5 < none["symmetric_best_dice"] <= 1
-    ready = own_images.entry("cells", "cvppp-10", None, 1, 0, tmp_path / "ready")
+    ready = own_images.entry("cells", "cvppp-10", None, 0, 1, 0, tmp_path / "ready")
     assert ready["cpu_minutes"] == 0 and ready["symmetric_best_dice"] != none["symmetric_best_dice"]
+
+
+def test_a_round_adds_the_worst_images_as_somebody_mends_them_and_trains_on(tmp_path, monkeypatch):
+    """Through a network that finds something; what it takes for an object and is none becomes background."""
+    small = lambda folder, seed: own_images.dish.write(folder, labelled=2, tested=1, seed=seed)  # noqa: E731
+    monkeypatch.setitem(own_images.WRITERS, "cells", small)
+    monkeypatch.setattr(own_images, "LOOKED_AT", 3)
+    monkeypatch.setattr(own_images, "MENDED", 2)
+    found = own_images.entry("cells", "bbbc038-100-ours", None, 1, 0, 2, tmp_path)
+    others = [sample.name for sample in own_images.other_cells(0)]
+    names = (tmp_path / "cells" / "train.txt").read_text().split()
+    assert len(names) == 4 and set(names[2:]) < set(others) and not set(names[:2]) & set(others)
+    truth = {sample.name: sample.labels for sample in own_images.other_cells(0)}
+    for name in names[2:]:
+        labels = np.array(Image.open(tmp_path / "cells" / "labels" / f"{name}.png"))
+        struck = labels == own_images.dish.STROKE
+        assert labels.any() and not (struck.any() and (truth[name][struck] > 0).mean() >= 0.1)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["steps"] == 4 and record["data"]["images"] == 3 and found["clicks"] >= 0
+
+
+def test_mending_keeps_what_is_well_drawn_only():
+    truth = np.zeros((20, 20), int)
+    truth[2:8, 2:8], truth[12:18, 2:8] = 1, 2
+    found = np.zeros_like(truth)
+    found[2:8, 2:8], found[12:18, 2:5], found[2:8, 12:18], found[12:18, 12:18] = 7, 8, 9, 10  # well, half, none, none
+    labels, clicks = own_images.mended(found, truth)
+    assert clicks == 3 and np.array_equal(np.unique(labels[found == 7]), [7]) and not labels[found == 8].any()
+    assert (labels[(found == 9) | (found == 10)] == own_images.dish.STROKE).all() and not labels[found == 0].any()
 
 
 def test_real_nuclei_come_as_a_user_has_them_and_are_scored_on_others(tmp_path, monkeypatch):

@@ -91,11 +91,12 @@ def verdict(differences: np.ndarray) -> str:
 
 
 def sparse_path(
-    images: str, data: Path | None = None, *, patch: str | None = None
+    images: str, data: Path | None = None, *, patch: str | None = None, rounds: int = 0
 ) -> dict[tuple[str | None, int], Entries]:
     """The trainings on images of a kind, ``"cells"`` or ``"nuclei"``: (start, steps) -> entries by seed.
 
-    With a patch, those that were trained otherwise than the module does.
+    With a patch, those that were trained otherwise than the module does; with rounds, those in which so often the worst
+    images were mended and as many steps trained again.
 
     >>> list(sparse_path("cells"))[0], len(sparse_path("cells")[None, 0])
     ((None, 0), 3)
@@ -104,7 +105,7 @@ def sparse_path(
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     found: dict[tuple[str | None, int], Entries] = {}
     for entry in sorted(entries, key=lambda e: (e["start"] or "", e["steps"], e["seed"])):
-        if entry["images"] == images and entry["patch"] == patch:
+        if (entry["images"], entry["patch"], entry["rounds"]) == (images, patch, rounds):
             found.setdefault((entry["start"], entry["steps"]), []).append(entry)
     return found
 
@@ -115,17 +116,20 @@ def sparse_table(images: str, data: Path | None = None) -> list[list[str]]:
     Minutes are those of one core; scores are means, with the worst and the best seed in brackets.
 
     >>> sparse_table("cells")[0]
-    ['', 'minutes', 'SBD', 'AP50']
+    ['', 'minutes', 'clicks', 'SBD', 'AP50']
     """
-    rows = [["", "minutes", "SBD", "AP50"]]
-    for (start, steps), entries in sparse_path(images, data).items():
-        begun = f"`{start}`" if start else "nothing"
-        words = f"{begun}, as it is" if start else "threshold and watershed"
-        words = f"from {begun}, {steps} steps" if steps else words
-        words += f" ({len(entries)} seeds)" * (len(entries) < 3)
-        minutes = f"{np.mean([e['cpu_minutes'] for e in entries]):.1f}" if steps else ""
-        scores = ([e[name] for e in entries] for name in ("symmetric_best_dice", "ap50"))
-        rows.append([words, minutes, *map(_with_range, scores)])
+    rows = [["", "minutes", "clicks", "SBD", "AP50"]]
+    for rounds in range(4):
+        for (start, steps), entries in sparse_path(images, data, rounds=rounds).items():
+            begun = f"`{start}`" if start else "nothing"
+            words = f"{begun}, as it is" if start else "threshold and watershed"
+            words = f"from {begun}, {steps} steps" if steps else words
+            words += f"; {rounds} x four images mended, {steps} more" * (rounds > 0)
+            words += f" ({len(entries)} seeds)" * (len(entries) < 3)
+            minutes = f"{np.mean([e['cpu_minutes'] for e in entries]):.1f}" if steps else ""
+            clicks = f"{np.mean([e['clicks'] for e in entries]):.0f}" if rounds else ""
+            scores = ([e[name] for e in entries] for name in ("symmetric_best_dice", "ap50"))
+            rows.append([words, minutes, clicks, *map(_with_range, scores)])
     return rows
 
 
