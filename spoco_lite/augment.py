@@ -29,7 +29,7 @@ def standardize(images: Tensor, view: list[int] | None = None) -> Tensor:
     A ``view``, in pixels along each axis, is that of a network that was trained on windows of larger images. Each
     window was standardised by itself, and most showed objects. A whole image often has more background: by its own
     mean and deviation objects would come out brighter than the network has ever seen them, and too large. So an image
-    is standardised as such windows of it would be, on average: by :func:`of_windows`.
+    is standardised as such windows of it would be, on average, each counted by its variance.
 
     >>> standardize(torch.tensor([[[[0.0, 2.0]]]]))
     tensor([[[[-1.,  1.]]]])
@@ -41,11 +41,11 @@ def standardize(images: Tensor, view: list[int] | None = None) -> Tensor:
         mean = images.mean(axes, keepdim=True)
         std = images.std(axes, keepdim=True, correction=0)
     else:
-        mean, std = of_windows(images, view)
+        mean, std = _of_windows(images, view)
     return (images - mean) / std.clamp_min(1e-5)
 
 
-def of_windows(images: Tensor, view: list[int]) -> tuple[Tensor, Tensor]:
+def _of_windows(images: Tensor, view: list[int]) -> tuple[Tensor, Tensor]:
     """Mean and deviation, ``(N, C, 1, ...)`` both, that windows of about ``view`` pixels have, on average.
 
     Windows lie half a window apart. Each counts by its variance: where nothing is to be seen, none showed an object.
@@ -62,8 +62,7 @@ def of_windows(images: Tensor, view: list[int]) -> tuple[Tensor, Tensor]:
     variance = (squares - mean.square()).clamp_min(1e-12)  # all windows of a constant image count alike
     weight = variance / variance.sum(2, keepdim=True)
     shape = list(images.shape[:2]) + [1] * (images.ndim - 2)
-    mean, std = ((mean + middle) * weight).sum(2), (variance.sqrt() * weight).sum(2)
-    return mean.view(shape), std.view(shape)
+    return ((mean + middle) * weight).sum(2).view(shape), (variance.sqrt() * weight).sum(2).view(shape)
 
 
 def cells_along(length: int, view: int) -> int:

@@ -30,7 +30,7 @@ class Grey(nn.Module):
         self.largest = max(self.largest, images[0, 0].numel())
         return images * self.scale * torch.ones(1, 2, 1, 1, 1)
 
-    foreground = False  # as EmbeddingUNet says it
+    foreground, view = False, None  # as EmbeddingUNet says it
 
     def split(self, output):
         return output, None

@@ -19,7 +19,7 @@ class Colour(nn.Module):
     def forward(self, images):
         return self.scale * images
 
-    foreground = False  # as EmbeddingUNet says it
+    foreground, view = False, None  # as EmbeddingUNet says it
 
     def split(self, output):
         return output, None

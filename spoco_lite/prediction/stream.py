@@ -162,7 +162,7 @@ def statistics(
 
 
 def _of_windows(image: ArrayLike | LazyImage, view: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What :func:`spoco_lite.augment.of_windows` gives, from an image that is read in blocks of whole cells."""
+    """What :func:`spoco_lite.augment.standardize` gives, from an image that is read in blocks of whole cells."""
     shape = image.shape[1:]
     ends = []  # of the cells along each axis, as torch's adaptive pooling cuts them
     for n, k in zip(shape, view):
