@@ -8,12 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import test_train
 import torch
+from PIL import Image
 from test_train import TINY, checkpoint, run
 
+from spoco_lite.data.sets import dish
 from spoco_lite.training import loop as train
+from spoco_lite.training.config import Config
 from spoco_lite.training.loop import Training
 
 painted_once, only_after_validation = test_train.painted_once, test_train.only_after_validation
@@ -159,6 +163,28 @@ def test_only_the_length_of_a_run_may_change_and_the_record_says_so(tmp_path):
     (change,) = record["changes"]
     assert change | {"at_step": 2, "steps_before": 2, "steps_after": TINY.steps} == change
     assert record["steps"] == record["curve"][-1]["step"] == TINY.steps
+
+
+def test_after_labels_were_mended_older_scores_do_not_count(tmp_path, monkeypatch):
+    folder = tmp_path / "images and labels"
+    dish.write(folder, seed=0)
+    config = Config(
+        dataset="folder", data_options={"path": str(folder), "unlabeled": 0, "background": 255}, background="all",
+        size=32, in_channels=1, widths=(4, 8), embedding_dim=4, batch=2, steps=2, validate_every=2, held_out=1,
+    )  # fmt: skip
+    scores = iter((0.9, 0.5, 0.4))
+    monkeypatch.setattr(train, "validate", lambda *_, **__: dict.fromkeys(("score_g", "score_f"), next(scores)))
+    assert run(config, tmp_path / "run")["kept"] == {"step": 2, "score": 0.9}
+
+    first = sorted((folder / "labels").iterdir())[0]
+    labels = np.array(Image.open(first))
+    Image.fromarray(np.where(labels == 3, 0, labels)).save(first)  # one object less
+    assert run(config, tmp_path / "run")["kept"]["score"] == 0.9  # nothing is left to train
+    record = run(dataclasses.replace(config, steps=4), tmp_path / "run")
+    assert record["kept"] == {"step": 4, "score": 0.5}
+    (change,) = record["changes"]
+    assert change["at_step"] == 2 and change["objects_before"] - change["objects_after"] == 1
+    assert run(dataclasses.replace(config, steps=6), tmp_path / "run")["kept"] == {"step": 4, "score": 0.5}
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half of it", b"no checkpoint"])

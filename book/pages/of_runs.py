@@ -114,7 +114,11 @@ def image_size(record: dict) -> str:
 
 def steps(record: dict) -> str:
     """How many there were, and what had been planned at first if the plan was changed on the way."""
-    changes = [f"; {c['steps_before']} were planned until step {c['at_step']}" for c in record["changes"]]
+    changes = [
+        f"; {c['steps_before']} were planned until step {c['at_step']}"
+        for c in record["changes"]
+        if "steps_before" in c
+    ]
     return str(record["steps"]) + "".join(changes)
 
 

@@ -10,9 +10,10 @@ The fields of ``run.json``:
   what it is called since, ``specks`` (:mod:`spoco_lite.prediction.decoders`), so that their scores stay those of their
   decoders
 * ``name``, ``config`` (every field of ``training.config.Config``; ``size`` is a number or a list), ``steps``,
-  ``parameters``, ``changes`` (of the number of steps, on resuming)
+  ``parameters``, ``changes`` (of the number of steps and of labels, on resuming)
 * ``data``: of the images trained on, ``dataset, split, images, annotated_images, objects, annotated_objects,
-  annotated_pixels``; ``held_out_objects`` of the others; ``checksum`` of the names of all
+  annotated_pixels``; ``held_out_objects`` of the others; ``checksum`` of the names of all,
+  ``labels`` of their labels
 * ``device``, ``precision``, ``processes``, ``versions``, ``commit``, ``seconds``, ``peak_memory_mb``
 * ``held_out``: names of training images that were not trained on; they chose which weights are kept
 * ``kept``: ``{step, score}`` of the weights that are kept

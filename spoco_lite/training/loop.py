@@ -54,12 +54,14 @@ class Training(Standing):
             raise ValueError(f"{folder}: a file; give a folder for the run")
         check_decoder(decoder_of(config.plain(), masked=False), ndim=config.ndim)
         material = gather(config)
-        self.held_out, self.plan, self.description = material.held_out, material.plan, material.description
+        self.held_out, self.plan = material.held_out, material.plan
         self.batches = Batches(material.samples, config, device)
         # A crop shows few of a volume's objects. Counting them is free on a CPU; a GPU would have to wait.
         counted = config.crop and device.type == "cpu"
         most = None if counted else self.batches.max_objects
-        super().__init__(config, folder, max_objects=most, device=device, compiled=compiled)
+        super().__init__(
+            config, folder, max_objects=most, description=material.description, device=device, compiled=compiled
+        )
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def draw(self, step: int) -> Batch:

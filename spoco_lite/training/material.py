@@ -66,4 +66,19 @@ def _describe(config: Config, plan: Plan, dense: list[Sample], split: list[Sampl
         "annotated_pixels": round(cost.annotated_pixels / cost.pixels, 4),
         "held_out_objects": sum(len(np.unique(s.labels[s.labels > 0])) for s in split[len(dense) :]),
         "checksum": hashlib.sha256(names.encode()).hexdigest(),
+        "labels": _digest(split),
     }
+
+
+def _digest(samples: list[Sample]) -> str:
+    """A number for all their labels, so that a change is noticed.
+
+    >>> some = Sample(np.zeros((1, 1, 2), np.float32), np.array([[0, 1]]), "a")
+    >>> _digest([some]) == _digest([some]), _digest([some]) == _digest([some._replace(labels=np.array([[0, 2]]))])
+    (True, False)
+    """
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(str(sample.labels.shape).encode())
+        digest.update(np.ascontiguousarray(sample.labels, np.int32))
+    return digest.hexdigest()

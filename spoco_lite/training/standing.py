@@ -32,6 +32,7 @@ class Standing(Learner):
         folder: str | Path,
         *,
         max_objects: int | None,
+        description: dict | None = None,
         device: str | torch.device | None = None,
         compiled: bool = False,
     ):
@@ -41,6 +42,7 @@ class Standing(Learner):
         self.sums, self.summed = None, 0  # of the loss terms since the last entry of the curve, and of how many steps
         self.kept: dict | None = None  # the step and the score of the weights that are kept
         self.changes: list[dict] = []
+        self.description = description or {}  # of what is learnt from
         self.provenance = provenance(self.device)  # of the start: the checkout may move on while a run trains
         self.start_clock()
 
@@ -68,12 +70,16 @@ class Standing(Learner):
             "kept": self.kept,
             "provenance": self.provenance,
             "changes": self.changes,
+            "data": self.description,
         }
         write_checkpoint(state, self.folder)
         write_table(self.curve, self.folder / "log.csv")
 
     def resume(self) -> None:
-        """Load the checkpoint if there is one. A run can be made longer or shorter; the record says so.
+        """Load the checkpoint if there is one. Steps and labels may differ from those before; the record says so.
+
+        A score from before labels changed does not count against those that follow: the images held out may be others,
+        and what was mended may be what they cannot show.
 
         Raises ValueError where it cannot go on, or would replace what cannot be made again.
         """
@@ -94,12 +100,18 @@ class Standing(Learner):
             )
         if not (self.folder / WEIGHTS).is_file():
             self.kept = None  # so the next that are validated are kept, at the latest those of the last step
-        if there["steps"] != self.config.steps:
-            change = {"at_step": self.step, "steps_before": there["steps"], "steps_after": self.config.steps}
-            self.changes.append(change | {"commit": provenance()["commit"]})
+        change = {}
+        steps, before, now = there["config"]["steps"], there.get("data", {}), self.description
+        if before and before["labels"] != now["labels"] and self.step < self.config.steps:
+            self.kept = None
+            change |= {"objects_before": before["annotated_objects"], "objects_after": now["annotated_objects"]}
+        if steps != self.config.steps:
+            change |= {"steps_before": steps, "steps_after": self.config.steps}
+        if change:
+            self.changes.append({"at_step": self.step} | change | {"commit": provenance()["commit"]})
 
     def restore(self) -> dict | None:
-        """Go back to the checkpoint, and return its configuration; None if there is no checkpoint."""
+        """Go back to the checkpoint, and return it; None if there is none."""
         state = read_checkpoint(self.folder, self.config.plain(), self.device)
         if state is None:
             return None
@@ -113,4 +125,4 @@ class Standing(Learner):
             raise ValueError(
                 f"{self.folder}: its checkpoint is not of these networks ({error}); take another folder"
             ) from error
-        return state["config"]
+        return state
