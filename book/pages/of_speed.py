@@ -57,6 +57,7 @@ BENCHMARKS = {  # columns of the table of each
         "A step": TIME["Time"],
         **{part.capitalize(): partial(share_of, parts=(part,)) for part in ("data", "network", "loss")},
         "Rest": partial(share_of, parts=("optimiser", "momentum")),
+        "Step / network": lambda r: f"{sum(r['parts'].values()) / r['parts']['network']:.2f}",
         "Memory": lambda r: gibibytes(r["peak_memory_mb"]),
         "Waits for the GPU": lambda r: r.get("host_waits"),
         "GPU busy": lambda r: f"{r['busy']:.0%}" if "busy" in r else None,

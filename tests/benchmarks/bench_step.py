@@ -35,15 +35,18 @@ LARGEST = 1 << 20  # pixels; of a larger volume, its centre is segmented
 
 
 def cases() -> dict[str, Config]:
-    """In 2D as two recorded runs: of leaves, or of drawn plants where the leaves are missing."""
-    few, dense = (Config.from_record(load_run(name)["config"]) for name in ("cvppp-10", "cvppp-100"))
+    """In 2D as three recorded runs: of leaves, or of drawn plants where the leaves are missing."""
+    few, ours, dense = (
+        Config.from_record(load_run(name)["config"]) for name in ("cvppp-10", "cvppp-10-ours", "cvppp-100")
+    )
     try:
         data.load("cvppp", "train")
     except FileNotFoundError:
-        few, dense = (dataclasses.replace(config, dataset="rosettes") for config in (few, dense))
+        few, ours, dense = (dataclasses.replace(config, dataset="rosettes") for config in (few, ours, dense))
     volumes = {"dataset": "cells3d", "crop": True, "size": (24, 64, 64), "in_channels": 1, "batch": 2}
     chosen = {
         "2D, 10% of the objects": few,
+        "2D, 10% of the objects, our recipe": ours,
         "2D, all pixels, without g": dense,
         "3D, 25% of the objects": Config(**volumes, fraction=0.25, widths=(16, 32, 64, 128), photometry="microscopy"),
     }
