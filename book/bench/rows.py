@@ -86,6 +86,16 @@ ROWS = [
     # The budget of a tenth of the objects, in whole images with all their background.
     _leaves("10-images-ours", _share(10) | {"annotate": "images"} | ALL | OURS),
     _nuclei("10-images-ours", _share(10) | {"annotate": "images"} | ALL | OURS_OF_NUCLEI),
+    # Where hardly anything is labelled, what do the unlabelled images teach?
+    *(
+        of(f"{name}{without}", labels | recipe | change)
+        for without, change in (("", {}), ("-without-consistency", {"consistency": 0.0}))
+        for of, name, labels, recipe in (
+            (_leaves, "2-set-ours", _share(2) | {"annotate": "set"}, OURS),
+            (_leaves, "3-images-ours", _share(3) | {"annotate": "images"} | ALL, OURS),
+            (_nuclei, "3-images-ours", _share(3) | {"annotate": "images"} | ALL, OURS_OF_NUCLEI),
+        )
+    ),
     # With strokes: what if all that is unlabelled still counts as background?
     _nuclei("10-strokes-ours-all-the-rest", _share(10) | STROKES | OURS_OF_NUCLEI, patch="all the rest"),
     _leaves("10-strokes-ours-all-the-rest", _share(10) | STROKES | OURS, patch="all the rest"),
