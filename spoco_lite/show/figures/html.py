@@ -52,7 +52,7 @@ def build(name: str, data: Mapping[str, Any], *, still: Figure, alt: str, captio
         the figure has more than ``MAX_BYTES``.
     """
     content = json.dumps({"palette": PALETTE, **data}, separators=(",", ":")).replace("</", "<\\/")
-    code = "\n".join((scripts() / f"{file}.js").read_text() for file in ("core", name))
+    code = "\n".join((scripts() / f"{file}.js").read_text() for file in ("core", "drawing", name))
     code = re.sub(r"^ +", "", code, flags=re.MULTILINE)  # a page needs no indentation
     picture = data_url(drawn(still), quality=60)
     text = (
