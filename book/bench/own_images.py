@@ -4,7 +4,8 @@
 seeds, each on images of its own, and scores images that nobody tuned on: drawn cells, or real nuclei of the split
 ``test`` of BBBC038. ``--start RUN`` begins with the weights of a run. 0 steps are that run as it is, or, without one,
 Otsu's threshold with a watershed. ``--patch`` trains otherwise than the module does (:mod:`patches`). In each of
-``--rounds`` somebody looks at what is found in sixteen further images, mends the four worst, and trains as long again.
+``--rounds`` somebody looks at what is found in sixteen further images, mends the four worst of those in which any
+object is drawn well, and trains as long again.
 Each training is one line of ``data/own_images/trainings.jsonl``; those that are there are not made again.
 """
 
@@ -114,15 +115,18 @@ def mend(folder: Path, run: Path, others: list[Sample]) -> tuple[list[Sample], i
         found = decode(pair, seen, decoder, size=size, masked=False)
         looked.append((evaluate(sample.labels, found).ap50, raw, found, sample))
     looked.sort(key=lambda one: one[0])
-    clicks = 0
-    for _, raw, found, sample in looked[:MENDED]:
+    clicks, names = 0, []
+    for _, raw, found, sample in looked:
         labels, wrong = mended(found, sample.labels)
-        clicks += wrong
-        _save(folder / "images" / f"{sample.name}.png", raw, np.uint8)
-        _save(folder / "labels" / f"{sample.name}.png", labels, np.uint16)
-    with (folder / "train.txt").open("a") as names:
-        names.writelines(f"{sample.name}\n" for *_, sample in looked[:MENDED])
-    return [sample for *_, sample in looked[MENDED:]], clicks
+        # A label map without any object is refused, as it is for a user, who takes the next image.
+        if len(names) < MENDED and ((labels > 0) & (labels < dish.STROKE)).any():
+            _save(folder / "images" / f"{sample.name}.png", raw, np.uint8)
+            _save(folder / "labels" / f"{sample.name}.png", labels, np.uint16)
+            clicks += wrong
+            names.append(sample.name)
+    with (folder / "train.txt").open("a") as file:
+        file.writelines(f"{name}\n" for name in names)
+    return [sample for *_, sample in looked if sample.name not in names], clicks
 
 
 def entry(images: str, start: str | None, patch: str | None, rounds: int, seed: int, steps: int, folder: Path) -> dict:
