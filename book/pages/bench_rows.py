@@ -57,6 +57,14 @@ _CHANGES = {
     "-pixel-anchors": "anchors are pixels, not means",
 }
 TERMS = {percent: {f"leaves-{percent}-ours{name}": words for name, words in _CHANGES.items()} for percent in (10, 40)}
+FEW = {
+    words: {row: "ours, all terms", f"{row}-without-consistency": "without consistency"}
+    for row, words in {
+        "leaves-2-set-ours": "2% of the leaves, in some of the plants",
+        "leaves-3-images-ours": "3% of the plants, in full",
+        "nuclei-3-images-ours": "3% of the images of nuclei, in full",
+    }.items()
+}
 PEERS = {
     "leaves": {
         "leaves-threshold": "green threshold and watershed, no training",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bench_rows import BUDGET, CODE, DRAWN, LABELS, NUCLEI, NUCLEI_WHY, PEERS, RECIPE, STROKES, TERMS
+from bench_rows import BUDGET, CODE, DRAWN, FEW, LABELS, NUCLEI, NUCLEI_WHY, PEERS, RECIPE, STROKES, TERMS
 from tables import commit, count, frame, markdown
 
 from spoco_lite.results.bench import INSIDE, WHOLE, by_seed, less, read_bench
@@ -117,6 +117,10 @@ def bench_terms(data: Path) -> str:
     )
 
 
+def bench_few(data: Path) -> str:
+    return by_base(data, FEW)
+
+
 def bench_peers_leaves(data: Path) -> str:
     return table(data, PEERS["leaves"])
 
@@ -130,9 +134,9 @@ def bench_peers_mitochondria(data: Path) -> str:
 
 
 def by_base(data: Path, groups: dict[str, dict[str, str]]) -> str:
-    """A table for each kind of image; the first row is that with which the others are compared."""
+    """A table for each kind of image or labels; the first row is that with which the others are compared."""
     return "\n\n".join(
-        f"{base.capitalize()}:\n\n{table(data, rows, next(iter(rows)))}" for base, rows in groups.items()
+        f"{base[0].upper()}{base[1:]}:\n\n{table(data, rows, next(iter(rows)))}" for base, rows in groups.items()
     )
 
 
@@ -153,9 +157,8 @@ def bench_code(data: Path) -> str:
 
 def bench_others(data: Path) -> str:
     """Rows that no table above has words for."""
-    named = set().union(
-        RECIPE, NUCLEI, LABELS, CODE, DRAWN, *TERMS.values(), *PEERS.values(), *BUDGET.values(), *STROKES.values()
-    )
+    tables = RECIPE, NUCLEI, LABELS, CODE, DRAWN
+    named = set().union(*tables, *(rows for groups in (TERMS, FEW, PEERS, BUDGET, STROKES) for rows in groups.values()))
     return table(data, {row: f"`{row}`" for row in read_bench(data) if row not in named})
 
 
@@ -223,6 +226,7 @@ MAKERS = [
     bench_recipe_nuclei,
     bench_labels,
     bench_terms,
+    bench_few,
     bench_peers_leaves,
     bench_peers_nuclei,
     bench_peers_mitochondria,
