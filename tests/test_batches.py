@@ -58,6 +58,19 @@ def test_processes_share_the_batch_of_one(processes):
         assert shared == drawn.numbers(step)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_every_second_image_is_annotated_where_few_are(batch):
+    given = samples(12)
+    silent = [s._replace(labels=np.full_like(s.labels, -1)) for s in given[3:]]
+    strokes = silent[0]._replace(labels=np.where(np.eye(*silent[0].labels.shape) > 0, 0, -1))  # background alone
+    drawn = Batches(given[:3] + silent[1:] + [strokes], dataclasses.replace(CONFIG, batch=batch), CPU)
+    numbers = [i for step in range(48 // batch) for i in drawn.numbers(step)]
+    annotated = {0, 1, 2, 11}
+    assert [i in annotated for i in numbers] == [True, False] * 24
+    counts = np.bincount(numbers, minlength=12)
+    assert set(counts[[0, 1, 2, 11]]) == {6} and set(counts[3:11]) == {3}  # each as often as its kind
+
+
 def test_two_processes_do_not_augment_alike():
     drawn = Batches(samples(1), CONFIG, CPU)  # one image, so that both see the same
     first, second = (drawn.draw(0, rank=rank, processes=2).view_f for rank in range(2))

@@ -41,6 +41,9 @@ class Batches:
         self.images = [torch.from_numpy(s.image).to(device) for s in samples]
         # int32 holds any number of objects; a large set, which stays on the device, is a third smaller for it.
         self.labels = [torch.from_numpy(renumbered(s.labels).astype(np.int32)).to(device) for s in samples]
+        # Where most images have no label, a batch would mostly teach nothing: every second image has some, then.
+        silent = np.array([bool((s.labels < 0).all()) for s in samples])
+        self.streams = [where for where in (np.flatnonzero(~silent), np.flatnonzero(silent)) if len(where)]
         self.max_objects = max(int(labels.max()) for labels in self.labels)
         if len({labels.shape for labels in self.labels}) == 1:
             self.images, self.labels = torch.stack(self.images), torch.stack(self.labels)
@@ -48,14 +51,20 @@ class Batches:
     def numbers(self, step: int, *, rank: int = 0, processes: int = 1) -> list[int]:
         """Numbers of the samples of a step: each once in an epoch, in another order in the next.
 
+        If some are annotated and others not at all, either kind has epochs of its own, and every second is annotated.
+
         >>> samples = [Sample(np.zeros((3, 40, 40), np.float32), np.ones((40, 40), np.int64), "a")] * 6
         >>> batches = Batches(samples, Config(size=32, batch=2), torch.device("cpu"))
         >>> sorted(batches.numbers(0) + batches.numbers(1) + batches.numbers(2))
         [0, 1, 2, 3, 4, 5]
         """
-        n, local = len(self.names), self.config.batch // processes
+        local, numbers = self.config.batch // processes, []
         first = step * self.config.batch + rank * local
-        return [int(_shuffled(self.config.seed, place // n, n)[place % n]) for place in range(first, first + local)]
+        for place in range(first, first + local):
+            turn, which = divmod(place, len(self.streams))
+            epoch, place_in_it = divmod(turn, len(stream := self.streams[which]))
+            numbers.append(int(stream[_shuffled(self.config.seed, epoch, len(stream))[place_in_it]]))
+        return numbers
 
     def draw(self, step: int, *, rank: int = 0, processes: int = 1) -> Batch:
         """The batch of a step, augmented; nothing here waits for the device."""
