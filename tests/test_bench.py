@@ -88,7 +88,7 @@ def test_recorded_entries_are_those_of_the_rows():
 # ---------------------------------------------------------------------- an entry
 
 # What a patch needs so that it changes something.
-SETTINGS = dict.fromkeys(patches.PATCHES, {"fraction": 0.3})
+SETTINGS = dict.fromkeys(patches.PATCHES, {"fraction": 0.3}) | {"images alike": {"fraction": 0.3, "annotate": "images"}}
 for name in ("all the rest", "bounded rest"):
     SETTINGS[name] = {"fraction": 0.3, "background": "strokes", "unit": (4.0, 4.0), "foreground": 1.0}
 

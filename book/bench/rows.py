@@ -83,10 +83,7 @@ ROWS = [
             _nuclei(f"{percent}-strokes-classes", _share(percent) | STROKES | CLASSES, peer="three classes"),
         )
     ),
-    # The budget of a tenth of the objects, in whole images with all their background.
-    _leaves("10-images-ours", _share(10) | {"annotate": "images"} | ALL | OURS),
-    _nuclei("10-images-ours", _share(10) | {"annotate": "images"} | ALL | OURS_OF_NUCLEI),
-    # Where hardly anything is labelled, what do the unlabelled images teach?
+    # Where most images have no label, what do they teach? (Those of 10% are the same budget, spent in whole images.)
     *(
         of(f"{name}{without}", labels | recipe | change)
         for without, change in (("", {}), ("-without-consistency", {"consistency": 0.0}))
@@ -94,7 +91,17 @@ ROWS = [
             (_leaves, "2-set-ours", _share(2) | {"annotate": "set"}, OURS),
             (_leaves, "3-images-ours", _share(3) | {"annotate": "images"} | ALL, OURS),
             (_nuclei, "3-images-ours", _share(3) | {"annotate": "images"} | ALL, OURS_OF_NUCLEI),
+            (_leaves, "10-images-ours", _share(10) | {"annotate": "images"} | ALL, OURS),
+            (_nuclei, "10-images-ours", _share(10) | {"annotate": "images"} | ALL, OURS_OF_NUCLEI),
         )
+    ),
+    # and what if batches are drawn from all images alike, so that most show no label?
+    _leaves("2-set-ours-images-alike", _share(2) | {"annotate": "set"} | OURS, patch="images alike"),
+    _leaves("10-images-ours-images-alike", _share(10) | {"annotate": "images"} | ALL | OURS, patch="images alike"),
+    _nuclei(
+        "10-images-ours-images-alike",
+        _share(10) | {"annotate": "images"} | ALL | OURS_OF_NUCLEI,
+        patch="images alike",
     ),
     # With strokes: what if all that is unlabelled still counts as background?
     _nuclei("10-strokes-ours-all-the-rest", _share(10) | STROKES | OURS_OF_NUCLEI, patch="all the rest"),
