@@ -240,15 +240,24 @@ def left_over(data: Path) -> str:
     The curve averages over all images, where one without labels counts as 0. Here it is the mean of those with labels.
     """
 
+    def labelled(record: dict) -> float:
+        """The share of images with labels among those that were drawn: in records with ``labels`` at least one half."""
+        data = record["data"]
+        share = data.get("annotated_images", data["images"]) / data["images"]
+        return 0.5 if share < 1 and "labels" in data else share
+
+    def passes(record: dict) -> float:
+        data = record["data"]
+        drawn = record["steps"] * record["config"]["batch"] * labelled(record)
+        return drawn / data.get("annotated_images", data["images"])
+
     def left(record: dict, term: str) -> str:
-        images = record["data"]["images"]
-        labelled = record["data"].get("annotated_images", images) / images
-        return f"{record['curve'][-1][term] / labelled:.2f}"
+        return f"{record['curve'][-1][term] / labelled(record):.2f}"
 
     columns = {
         "Run": "`{name}`",
         "Background": lambda r: BACKGROUNDS[background(r)],
-        "Passes": lambda r: f"{r['steps'] * r['config']['batch'] / r['data']['images']:.0f}",
+        "Passes": lambda r: f"{passes(r):.0f}",
         **{term.capitalize(): lambda r, term=term: left(r, term) for term in ("pull", "push", "instance")},
         "SBD": lambda r: score(tuned(r, WHOLE_IMAGE), "sbd"),
     }

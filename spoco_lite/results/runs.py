@@ -13,7 +13,7 @@ The fields of ``run.json``:
   ``parameters``, ``changes`` (of the number of steps and of labels, on resuming)
 * ``data``: of the images trained on, ``dataset, split, images, annotated_images, objects, annotated_objects,
   annotated_pixels``; ``held_out_objects`` of the others; ``checksum`` of the names of all,
-  ``labels`` of their labels
+  ``labels`` of their labels (in records that have it, every second image drawn was an annotated one)
 * ``device``, ``precision``, ``processes``, ``versions``, ``commit``, ``seconds``, ``peak_memory_mb``
 * ``held_out``: names of training images that were not trained on; they chose which weights are kept
 * ``kept``: ``{step, score}`` of the weights that are kept
