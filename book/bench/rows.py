@@ -76,6 +76,10 @@ ROWS = [
     _leaves("100-all-classes", ALL | CLASSES, peer="three classes"),
     *(_leaves(f"{percent}-classes", _share(percent) | CLASSES, peer="three classes") for percent in (10, 40, 5)),
     *(
+        of("10-images-classes", _share(10) | {"annotate": "images"} | ALL | CLASSES, peer="three classes")
+        for of in (_leaves, _nuclei)
+    ),
+    *(
         row
         for percent in (40, 5)
         for row in (
@@ -89,8 +93,6 @@ ROWS = [
         for without, change in (("", {}), ("-without-consistency", {"consistency": 0.0}))
         for of, name, labels, recipe in (
             (_leaves, "2-set-ours", _share(2) | {"annotate": "set"}, OURS),
-            (_leaves, "3-images-ours", _share(3) | {"annotate": "images"} | ALL, OURS),
-            (_nuclei, "3-images-ours", _share(3) | {"annotate": "images"} | ALL, OURS_OF_NUCLEI),
             (_leaves, "10-images-ours", _share(10) | {"annotate": "images"} | ALL, OURS),
             (_nuclei, "10-images-ours", _share(10) | {"annotate": "images"} | ALL, OURS_OF_NUCLEI),
         )

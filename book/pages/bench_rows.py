@@ -58,11 +58,15 @@ _CHANGES = {
 }
 TERMS = {percent: {f"leaves-{percent}-ours{name}": words for name, words in _CHANGES.items()} for percent in (10, 40)}
 FEW = {
-    words: {row: "ours, all terms", f"{row}-without-consistency": "without consistency"}
+    words: {
+        row: "ours, all terms",
+        f"{row}-without-consistency": "without consistency: labelled images alone",
+        f"{row}-images-alike": "all images drawn alike",
+    }
     for row, words in {
+        "leaves-10-images-ours": "a tenth of the plants, in full",
+        "nuclei-10-images-ours": "a tenth of the images of nuclei, in full",
         "leaves-2-set-ours": "2% of the leaves, in some of the plants",
-        "leaves-3-images-ours": "3% of the plants, in full",
-        "nuclei-3-images-ours": "3% of the images of nuclei, in full",
     }.items()
 }
 PEERS = {
@@ -72,6 +76,8 @@ PEERS = {
         **{f"leaves-{p}-ours": f"{p}% of the leaves: ours" for p in (5, 10, 40)},
         "leaves-10-strokes-classes": "10% and strokes: three classes",
         "leaves-10-strokes-ours": "10% and strokes: ours",
+        "leaves-10-images-classes": "10% of the plants in full: three classes",
+        "leaves-10-images-ours": "10% of the plants in full: ours",
         "leaves-100-all-classes": "everything: three classes",
         "leaves-100-all-ours": "everything: ours",
         "leaves-100-all-paper": "everything: the paper's recipe",
@@ -83,6 +89,8 @@ PEERS = {
             for p in (5, 10, 40)
             for recipe, words in (("classes", "three classes"), ("ours", "ours"))
         },
+        "nuclei-10-images-classes": "10% of the images in full: three classes",
+        "nuclei-10-images-ours": "10% of the images in full: ours",
         "nuclei-100-all-classes": "everything: three classes",
         "nuclei-100-all-ours": "everything: ours",
         "nuclei-100-all-paper": "everything: the paper's recipe",
