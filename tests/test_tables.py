@@ -64,7 +64,7 @@ def test_parts_of_a_step_are_shares_of_it(tmp_path):
     on_gpu = STEP | {"parts": PARTS, "host_waits": 0, "busy": 0.95}
     step = next(make for make in of_speed.MAKERS if make.__name__ == "step")
     folder = recorded(tmp_path, step={"rows": [STEP | {"parts": PARTS}, on_gpu]})
-    row = "| leaves (cvppp) | 4 x 256 x 256 | 0.50 s | 20% | 60% | 20% | 0% | 1.5 GiB |"
+    row = "| leaves (cvppp) | 4 x 256 x 256 | 0.50 s | 20% | 60% | 20% | 0% | 1.67 | 1.5 GiB |"
     assert lines(step(folder)) == [f"{row} | |", f"{row} 0 | 95% |"]
     (folder / "benchmarks/other.json").write_text((folder / "benchmarks/other.json").read_text().replace("busy", "x"))
     assert "GPU busy" not in step(folder), "no row has it"

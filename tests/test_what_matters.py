@@ -105,7 +105,7 @@ def test_each_row_stands_in_a_table_with_words_or_by_its_name(tmp_path):
         of_bench.CODE,
         of_bench.DRAWN,
     ]
-    tables += [*of_bench.PEERS.values(), *of_bench.BUDGET.values(), *of_bench.STROKES.values()]
+    tables += [*of_bench.FEW.values(), *of_bench.PEERS.values(), *of_bench.BUDGET.values(), *of_bench.STROKES.values()]
     words = {row: said for rows in tables for row, said in rows.items()}
     shown = "\n".join(make(tmp_path) for make in makers)
     for name in names:
