@@ -250,16 +250,17 @@ def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None =
     Of an image in full, with more annotated background than unlabelled pixels: twice the mean over what is annotated.
     (Unlabelled is there at most what a view shows beyond the border.)
 
-    Without annotated background, the objects S_k stand against U, all that is unlabelled, and each side has half of the
-    weight: ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in U} softplus(z_i)``. U holds objects too. They do no
-    harm if it is chance which objects are annotated: with balanced sides, the more likely a pixel is to be an object's,
-    the higher is the best logit, whatever share of U is object (Menon et al. 2015). Only where to cut is left to say
-    (:meth:`spoco_lite.unet.EmbeddingUNet.calibrate`). So neither a class prior nor pseudo-labels are needed.
+    Else ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in R} softplus(z_i) + mean_{i in X} softplus(z_i)``: the
+    objects S_k stand against their rims R and against X. R are the unlabelled pixels within two of an annotated object;
+    they show where it ends, and would hardly count among all others.
+
+    X is annotated background, such as a few strokes, or, where there is none, all that is unlabelled. That holds
+    objects too. They do no harm if it is chance which objects are annotated: the more likely a pixel is to be an
+    object's, the higher is the best logit, whatever share of X is object (Menon et al. 2015). Above 0 it is where
+    annotated objects are denser than rims and X together. So neither a class prior nor pseudo-labels are needed.
 
     With few images chance is not even: of large cells in the middle, say, most may be unlabelled, and the network
-    learns that such cells are background. Some annotated background B, such as a few strokes, makes it possible to ask
-    less: ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in B} softplus(z_i) + mean_{i in R} softplus(z_i)``. R are
-    the rims, the unlabelled pixels within two of an annotated object: they show where it ends. All others are left out.
+    learns that they are background. With strokes it learns nothing of unlabelled pixels beyond the rims.
 
     ``logits`` and ``labels`` are ``(N, *S)``. Of an image without an annotated object only annotated background counts:
     unlabelled pixels alone would outweigh the objects of other images.
@@ -284,7 +285,7 @@ def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None =
     background, has_background = mean_where(slots == 0), (slots == 0).any(1)
     unlabeled = mean_where((slots < 0) & (slots > 0).any(1, keepdim=True))
     rims = mean_where((slots < 0) & _near_objects(labels).flatten(1))
-    sparse = objects + torch.where(has_background, background + rims, unlabeled)
+    sparse = objects + rims + torch.where(has_background, background, unlabeled)
     known = slots >= 0
     dense = 2 * (torch.where(slots > 0, if_object, if_not) * known).sum(1) / known.sum(1).clamp_min(1)
     return mean_over_images(torch.where(in_full(slots), dense, sparse))

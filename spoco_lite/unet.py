@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .sums.regions import in_full
 
 Window = tuple[slice, ...]  # with start and stop, along each axis
 
@@ -64,7 +63,7 @@ class EmbeddingUNet(nn.Module):
         and the network need only say where, seen from a pixel, the middle of its object is (Novotny et al. 2018,
         semi-convolutional operators). None, as in the paper, adds nothing.
     foreground
-        one more channel after the embedding: the logit of the pixel's being in an object
+        one more channel after the embedding: a logit, above 0 where the pixel is of an object
         (:func:`spoco_lite.losses.foreground_loss`). :meth:`split` takes the two apart.
     view
         pixels along each axis of what it is trained on, if that is windows of larger images: by it whole images are
@@ -119,8 +118,6 @@ class EmbeddingUNet(nn.Module):
         )
         self.pool = POOL[ndim](2)
         self.head = CONV[ndim](widths[0], embedding_dim + foreground, kernel_size=1)
-        if foreground:
-            self.register_buffer("cut", torch.zeros(()))
 
     def forward(
         self, images: Tensor, *, window: Window | None = None, origin: tuple[float, ...] | None = None
@@ -195,27 +192,6 @@ class EmbeddingUNet(nn.Module):
         """
         embeddings = output[:, : self.embedding_dim]
         return embeddings, output[:, self.embedding_dim] if self.foreground else None
-
-    @torch.no_grad()
-    def calibrate(self, logits: Tensor, labels: Tensor, *, weight: float = 0.02) -> None:
-        """Move ``cut``, above which a logit means object, a little towards what a batch of training says.
-
-        With annotated background the cut is 0. Else unlabelled pixels are no reliable background, and even a pixel
-        that is certainly of an object has finite odds: about the typical ones above 1. A pixel that has half of these
-        is as likely to be object as not (after Elkan and Noto 2008). The typical odds are those of unlabelled pixels:
-        of the annotated ones a long training learns by heart that they are annotated. Where no unlabelled pixel has
-        odds above 1, the cut stays, and images of which nothing is annotated have no say.
-
-        >>> net = EmbeddingUNet(1, 4, widths=(4,), foreground=True)
-        >>> net.calibrate(torch.tensor([[[5.0, 2.0, 2.0, -5.0]]]), torch.tensor([[[1, -1, -1, -1]]]), weight=1.0)
-        >>> round(net.cut.item(), 2)
-        1.31
-        """
-        logits, drawn = logits.float(), (labels > 0).flatten(1).any(1).view(-1, *[1] * (labels.ndim - 1))
-        typical = torch.where((labels < 0) & (logits > 0) & drawn, logits, torch.nan).nanmedian()
-        sure = (labels == 0).any() | in_full(labels.flatten(1)).all()
-        target = torch.where(sure, 0.0, (typical - math.log(2)).clamp_min(0))
-        self.cut.lerp_(torch.where(target.isfinite(), target, self.cut), weight)
 
 
 def within(part: Window, whole: Window) -> Window:

@@ -44,12 +44,10 @@ def naive(logits, labels):
             total += sum(own) / len(own) / len(objects) / len(logits)
         background = [loss for loss, (_, k) in zip(losses, pixels) if k == 0]
         unlabelled = [(loss, place) for loss, (_, k), place in zip(losses, pixels, places) if k < 0]
-        if background:
-            drawn = [place for (_, k), place in zip(pixels, places) if k > 0]
-            rims = [loss for loss, (y, x) in unlabelled if any(max(abs(y - v), abs(x - w)) <= 2 for v, w in drawn)]
-            total += (sum(background) / len(background) + sum(rims) / max(1, len(rims))) / len(logits)
-        elif objects:
-            total += sum(loss for loss, _ in unlabelled) / len(unlabelled) / len(logits)
+        drawn = [place for (_, k), place in zip(pixels, places) if k > 0]
+        rims = [loss for loss, (y, x) in unlabelled if any(max(abs(y - v), abs(x - w)) <= 2 for v, w in drawn)]
+        rest = background or [loss for loss, _ in unlabelled if objects]
+        total += (sum(rims) / max(1, len(rims)) + sum(rest) / max(1, len(rest))) / len(logits)
     return total
 
 
@@ -82,30 +80,49 @@ def test_large_logits_stay_finite():
     assert value.isfinite() and logits.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("share_labelled", [0.05, 0.3, 0.9])
-def test_what_separates_labelled_from_unlabelled_separates_objects_from_background(share_labelled):
-    """Pixels of two kinds: of an object, looks 1; of the background, looks -1. A share of the objects is labelled.
-
-    The best logit of an object's looks is above 0 and that of the background's below, whatever the share.
-    """
-    looks = torch.tensor([1.0] * 400 + [-1.0] * 600)
-    labels = torch.where(torch.arange(1000) < 400 * share_labelled, 1, -1).view(1, 1, -1)
-    logit = torch.zeros(2, requires_grad=True)  # one for each kind
+def best_logits(looks, labels):
+    """Of each kind of looks, a number from 0, the logit that makes the loss least. ``(P,)`` both, pixels in a row."""
+    logit = torch.zeros(int(looks.max()) + 1, requires_grad=True)
     optimizer = torch.optim.LBFGS([logit], max_iter=50)
 
     def closure():
         optimizer.zero_grad()
-        value = foreground_loss(torch.where(looks > 0, logit[0], logit[1]).view(1, 1, -1), labels)
+        value = foreground_loss(logit[looks].view(1, 1, -1), labels.view(1, 1, -1))
         value.backward()
         return value
 
     for _ in range(5):
         optimizer.step(closure)
-    unlabelled = 1 - share_labelled
+    return logit.detach()
+
+
+@pytest.mark.parametrize("share_labelled", [0.05, 0.3, 0.9])
+def test_what_separates_labelled_from_unlabelled_separates_objects_from_background(share_labelled):
+    """Pixels of two kinds: of an object, looks 1; of the background, looks 0. A share of the objects is labelled.
+
+    The best logit of an object's looks is above 0 and that of the background's below, whatever the share.
+    """
+    drawn = round(400 * share_labelled)
+    looks = torch.tensor([1] * drawn + [0] * 600 + [1] * (400 - drawn))  # at its rim is background
+    soil, leaf = best_logits(looks, torch.where(torch.arange(1000) < drawn, 1, -1)).tolist()
     # Odds of an object's looks: all labelled pixels have them, and this share of the unlabelled.
-    expected = math.log((400 * unlabelled + 600) / (400 * unlabelled))
-    assert logit[0].item() == pytest.approx(expected, rel=1e-3) and expected > 0
-    assert logit[1] < -5
+    expected = math.log((1000 - drawn) / (400 - drawn))
+    assert leaf == pytest.approx(expected, rel=1e-3) and expected > 0
+    assert soil < -5
+
+
+def test_rims_show_where_an_object_ends():
+    """The last pixel of an object and the first beyond it look the same, 2. Neither counts as found.
+
+    In the unlabelled pixels alone such looks are rare, and the more so the larger the image.
+    """
+    row = torch.tensor([0] * 99 + [2] + [2] + [1] * 8 + [2] + [2] + [0] * 99)
+    labels = torch.full_like(row, -1)
+    labels[100:110] = 1
+    soil, leaf, edge = best_logits(row, labels).tolist()
+    assert edge == pytest.approx(math.log((2 / 10) / (2 / 4 + 2 / 200)), rel=1e-3) and edge < 0
+    assert math.log((2 / 10) / (2 / 200)) > 0  # without the rims
+    assert leaf > 5 and soil < -5
 
 
 def test_with_a_foreground_annotated_background_is_no_region():
@@ -155,37 +172,8 @@ def test_a_unit_that_is_none_is_refused(unit):
         EmbeddingUNet(1, 4, widths=(4,), unit=unit)
 
 
-def test_the_cut_is_where_an_object_is_as_likely_as_not():
-    """A third of the image is object, a tenth of that is labelled; one in two pixels that look dim is of an object."""
-    net = EmbeddingUNet(1, 4, widths=(4,), foreground=True)
-    odds_of_bright = 3.0 / 0.9  # of the labelled pixels all, of the rest 0.9 / 3 of them: 1 / (0.9 / 3)
-    bright, dim = torch.tensor(odds_of_bright).log(), torch.tensor(odds_of_bright / 2).log()
-    by_heart, soil = torch.tensor(9.0), torch.tensor(-9.0)
-    logits = torch.stack([by_heart] * 6 + [bright] * 5 + [dim] * 2 + [soil] * 9)[None, None]
-    labels = torch.tensor([[[1] * 6 + [-1] * 16]])
-    for _ in range(1200):
-        net.calibrate(logits, labels)
-    torch.testing.assert_close(net.cut, dim)
-    net.calibrate(-logits.abs(), labels)  # nothing looks like an object: it stays
-    torch.testing.assert_close(net.cut, dim)
-    net.calibrate(logits.clamp_max(0.1), labels, weight=1.0)  # no odds below 1 are an object's
-    assert net.cut == 0
-    net.calibrate(logits, labels, weight=1.0)
-    in_full, with_a_border, a_stroke = [1] * 6 + [0] * 16, [1] * 6 + [0] * 9 + [-1] * 7, [1] * 6 + [-1] * 15 + [0]
-    for annotated in (in_full, with_a_border, a_stroke):
-        net.cut.fill_(1.0)
-        net.calibrate(logits, torch.tensor([[annotated]]), weight=1.0)
-        assert net.cut == 0
-    net.cut.fill_(1.0)
-    net.calibrate(logits, torch.full_like(labels, -1), weight=1.0)  # nothing is annotated: it stays
-    assert net.cut == 1
-    both = torch.cat([logits, torch.full_like(logits, 7.0)]), torch.cat([labels, torch.full_like(labels, -1)])
-    net.calibrate(*both, weight=1.0)  # only the first of the two images has a say
-    torch.testing.assert_close(net.cut, dim)
-
-
 def test_training_with_a_foreground_predicts_inside_it(tmp_path):
-    """The whole way: loss, cut, weights on disk, decoder."""
+    """The whole way: loss, weights on disk, decoder."""
     config = Config(size=32, batch=2, steps=4, widths=(4, 8), unit=(4.0, 4.0), foreground=1.0, fraction=0.3)
     record = train(config, tmp_path, progress=False)
     assert record["curve"][-1]["foreground"] > 0

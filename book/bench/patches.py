@@ -5,6 +5,8 @@ paper; files are those of github.com/kreshuklab/spoco at commit 0f45782. A train
 patch may replace a function of the module.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -76,29 +78,30 @@ def momentum_while_evaluating(training: Training) -> None:
 
 
 def all_the_rest(training: Training) -> None:
-    """With strokes, too, objects stand against all that is unlabelled, and the cut is to be found.
+    """No rims: objects stand against all that is unlabelled, strokes having half of that side, and a cut is to be found.
 
-    The strokes have half of the second side: ``objects + (all the rest + strokes) / 2``.
+    Even a pixel that is certainly of an object has finite odds; one with half of these is as likely object as not
+    (after Elkan and Noto 2008). The odds of the unlabelled pixels above 1 tell. They are averaged over many batches.
     """
-    loss, net = losses.foreground_loss, training.pair.f
-    calibrate = net.calibrate
+    loss, cut = losses.foreground_loss, torch.zeros(())
 
     def everywhere(labels: Tensor) -> Tensor:
         drawn = (labels > 0).flatten(1).any(1)
         return drawn.view(-1, *[1] * (labels.ndim - 1)).expand_as(labels)
 
-    def halved(logits: Tensor, labels: Tensor, **options) -> Tensor:
-        values = []
+    def without_rims(logits: Tensor, labels: Tensor, **options) -> Tensor:
+        values, logits = [], logits + cut  # so that the network's own are cut at 0
+        unlabelled = logits[everywhere(labels) & (labels < 0) & (logits > 0)].detach()
+        if len(unlabelled):
+            cut.lerp_((unlabelled.float().median() - math.log(2)).clamp_min(0), 0.02)
         for z, of_image in zip(logits[:, None], labels[:, None]):
             value = loss(z, of_image, **options)
-            if (of_image == 0).any():
-                objects = loss(z.where(of_image > 0, -1e4), of_image, **options)
-                value = (value + objects) / 2
+            if not losses.in_full(of_image.flatten(1)).all():
+                value = (value + loss(z.where(of_image > 0, -1e4), of_image, **options)) / 2
             values.append(value)
         return torch.stack(values).mean()
 
-    losses._near_objects, objective.foreground_loss = everywhere, halved
-    net.calibrate = lambda logits, labels, **rest: calibrate(logits, labels.where(labels != 0, -1), **rest)
+    losses._near_objects, objective.foreground_loss = everywhere, without_rims
 
 
 def bounded_rest(training: Training) -> None:

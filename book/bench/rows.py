@@ -105,9 +105,12 @@ ROWS = [
         _share(10) | {"annotate": "images"} | ALL | OURS_OF_NUCLEI,
         patch="images alike",
     ),
-    # With strokes: what if all that is unlabelled still counts as background?
-    _nuclei("10-strokes-ours-all-the-rest", _share(10) | STROKES | OURS_OF_NUCLEI, patch="all the rest"),
-    _leaves("10-strokes-ours-all-the-rest", _share(10) | STROKES | OURS, patch="all the rest"),
+    # What if objects have no rims, and stand against all that is unlabelled, with strokes too?
+    *(
+        of(f"10-{name}ours-all-the-rest", _share(10) | strokes | recipe, patch="all the rest")
+        for of, recipe in ((_leaves, OURS), (_nuclei, OURS_OF_NUCLEI))
+        for name, strokes in (("", {}), ("strokes-", STROKES))
+    ),
     _nuclei("10-strokes-ours-all-the-rest-foreground-1", _share(10) | STROKES | OURS, patch="all the rest"),
     _nuclei("10-strokes-ours-bounded-rest", _share(10) | STROKES | OURS_OF_NUCLEI, patch="bounded rest"),
     _leaves("10-strokes-ours-bounded-rest", _share(10) | STROKES | OURS, patch="bounded rest"),

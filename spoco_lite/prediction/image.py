@@ -64,7 +64,7 @@ def look(net: EmbeddingUNet, image: ArrayLike, *, size: Size | None = None) -> t
         embeddings, logits = net.split(net.eval()(standardize(images, net.view)))
     finally:
         net.train(training)
-    return embeddings[0], None if logits is None else logits[0] > net.cut
+    return embeddings[0], None if logits is None else logits[0] > 0
 
 
 def segment_image(

@@ -74,14 +74,13 @@ class _Exported(nn.Module):
         self.f = _Network(pair.f) if both else nn.Identity()
         self.view: list[int] | None = pair.g.view
         self.both, self.foreground, self.dim = both, pair.g.foreground, pair.g.embedding_dim
-        self.cut = float(pair.g.cut) if pair.g.foreground else 0.0
 
     def forward(self, images: Tensor) -> list[Tensor]:
         images = standardize(images, self.view)
         seen = self.g(images)
         outputs = [seen[:, : self.dim]]
         if self.foreground:
-            outputs.append(seen[:, self.dim :] - self.cut)
+            outputs.append(seen[:, self.dim :])
         if self.both:
             outputs.append(self.f(images)[:, : self.dim])
         return outputs

@@ -84,4 +84,4 @@ def embed_window(
         embeddings, logits = net.split(net.eval()(images, window=inner, origin=middle))
     finally:
         net.train(training)
-    return embeddings[0], None if logits is None else logits[0] > net.cut
+    return embeddings[0], None if logits is None else logits[0] > 0

@@ -102,8 +102,6 @@ class Learner:
         torch.nn.utils.clip_grad_norm_(self.pair.f.parameters(), config.clip_norm)
         self.optimizer.step()
         self.step += 1
-        if logits is not None:
-            self.pair.f.calibrate(logits, labels)
         # An average over 1000 steps would remember the untrained network for long: it is short at first.
         self.pair.update(min(config.momentum, self.step / (self.step + 10)))
         return LossTerms(*(t.detach() for t in terms))
