@@ -247,8 +247,8 @@ def consistency_loss(
 def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None = None) -> Tensor:
     """Objects against the rest, by cross-entropy. Not in the paper.
 
-    Of an image in full, with more annotated background than unlabelled pixels: twice the mean over what is annotated.
-    (Unlabelled is there at most what a view shows beyond the border.)
+    Of an image in full, with more annotated background than unlabelled pixels (which a view may show beyond the
+    border): twice the mean over what is annotated.
 
     Else ``mean_k mean_{i in S_k} softplus(-z_i) + mean_{i in R} softplus(z_i) + mean_{i in X} softplus(z_i)``: the
     objects S_k stand against their rims R and against X. R are the unlabelled pixels within two of an annotated object;
@@ -257,10 +257,9 @@ def foreground_loss(logits: Tensor, labels: Tensor, *, max_objects: int | None =
     X is annotated background, such as a few strokes, or, where there is none, all that is unlabelled. That holds
     objects too. They do no harm if it is chance which objects are annotated: the more likely a pixel is to be an
     object's, the higher is the best logit, whatever share of X is object (Menon et al. 2015). Above 0 it is where
-    annotated objects are denser than rims and X together. So neither a class prior nor pseudo-labels are needed.
-
-    With few images chance is not even: of large cells in the middle, say, most may be unlabelled, and the network
-    learns that they are background. With strokes it learns nothing of unlabelled pixels beyond the rims.
+    annotated objects are denser than rims and X together. So neither a class prior nor pseudo-labels are needed. With
+    few images chance is not even: of large cells in the middle, say, most may be unlabelled, and the network learns
+    that they are background. With strokes it learns nothing of unlabelled pixels beyond the rims.
 
     ``logits`` and ``labels`` are ``(N, *S)``. Of an image without an annotated object only annotated background counts:
     unlabelled pixels alone would outweigh the objects of other images.

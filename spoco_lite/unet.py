@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 Window = tuple[slice, ...]  # with start and stop, along each axis
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}

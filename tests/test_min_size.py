@@ -42,7 +42,7 @@ class Sharp(Colour):
 class Seeing(Sharp):
     """Finds the foreground as well."""
 
-    foreground, cut = True, 0.0
+    foreground = True
 
     def split(self, output):
         return output, output.sum(1)

@@ -78,7 +78,7 @@ def momentum_while_evaluating(training: Training) -> None:
 
 
 def all_the_rest(training: Training) -> None:
-    """No rims: objects stand against all that is unlabelled, strokes having half of that side, and a cut is to be found.
+    """No rims: objects stand against all that is unlabelled, strokes have half of that side, and a cut is to be found.
 
     Even a pixel that is certainly of an object has finite odds; one with half of these is as likely object as not
     (after Elkan and Noto 2008). The odds of the unlabelled pixels above 1 tell. They are averaged over many batches.

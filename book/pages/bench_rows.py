@@ -9,6 +9,7 @@ RECIPE = {
     "leaves-10-unit-alone": "places added to the embedding",
     "leaves-10-foreground-alone": "a foreground channel",
     "leaves-10-ours": "both: our recipe",
+    "leaves-10-ours-all-the-rest": "ours, a foreground without rims",
     "leaves-10-ours-without-consistency": "ours, without consistency",
     "leaves-10-ours-unit-8": "ours, 8 px for a unit instead of 4",
     "leaves-10-ours-threshold-75": "ours, kernel threshold 0.75",
@@ -27,10 +28,12 @@ NUCLEI = {
     "nuclei-100-all-ours-group-norm": "ours, GroupNorm",
     "nuclei-100-all-ours-3000-steps": "ours, three times as many steps",
 }
-# A tenth of the objects and strokes: what counts as background besides the strokes.
+# A tenth of the objects: what the foreground sets against them.
 STROKES = {
     base: {
-        f"{base}-10-strokes-ours": "strokes and rims: ours",
+        f"{base}-10-ours": "rims and all that is unlabelled: ours",
+        f"{base}-10-ours-all-the-rest": "all that is unlabelled",
+        f"{base}-10-strokes-ours": "strokes and rims: ours, with strokes",
         f"{base}-10-strokes-ours-all-the-rest": "strokes and all that is unlabelled",
         f"{base}-10-strokes-ours-bounded-rest": "strokes, rims, and the rest by a sigmoid",
     }
