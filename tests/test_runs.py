@@ -59,6 +59,18 @@ def test_a_loaded_model_gives_nearly_the_same_embeddings(pair, folder):
             torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2)
 
 
+def test_a_cut_that_earlier_weights_hold_goes_into_the_bias(folder):
+    config = CONFIG | {"foreground": 1.0}
+    write_json(folder / "run.json", {"name": "myrun", "config": config})
+    pair = runs.build_pair(config)
+    bias = pair.g.head.bias.detach().clone()
+    for net in (pair.f, pair.g):
+        net.register_buffer("cut", torch.tensor(0.75))
+    runs.save_weights(pair, folder / "weights.safetensors")
+    loaded = runs.load_model(folder).g.head.bias - bias
+    torch.testing.assert_close(loaded, torch.tensor([0.0] * 4 + [-0.75]), atol=1e-3, rtol=0)
+
+
 def test_weights_take_two_bytes_a_number(pair, folder):
     numbers = sum(v.numel() for v in pair.state_dict().values())
     assert (folder / "weights.safetensors").stat().st_size < 2 * numbers + 8000  # names take the rest

@@ -232,8 +232,12 @@ def load_model(name: str | Path) -> MomentumPair:
         tensors = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path}: not a readable file of weights ({error}); restore it or train again") from error
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    for net in ("f", "g"):  # a run of before had a number at which the foreground's logit was cut; it is 0 today
+        if (cut := tensors.pop(f"{net}.cut", None)) is not None:
+            tensors[f"{net}.head.bias"][-1] -= cut
     try:
-        pair.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+        pair.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: not the weights of this record ({reason}); restore the file") from error
