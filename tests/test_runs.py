@@ -186,6 +186,16 @@ def test_only_runs_that_a_chapter_decodes_keep_their_weights():
     assert sum(path.stat().st_size for path in root.glob("data/runs/*/*")) < 60e6
 
 
+def test_a_run_that_began_with_another_has_seen_no_more_labels():
+    started = {name: config for name in runs.recorded_runs() if (config := runs.load_run(name)["config"]).get("start")}
+    assert started
+    for name, config in started.items():
+        before = runs.load_run(config["start"])["config"]
+        assert not before.get("start"), name
+        for field in ("dataset", "annotate", "fraction", "number", "background", "held_out", "seed"):
+            assert config[field] == before[field], (name, field)
+
+
 def test_missing_weights_are_named(folder):
     (folder / "weights.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"weights\.safetensors: missing"):
