@@ -142,7 +142,6 @@ def test_with_its_patch_all_that_is_unlabelled_counts_again_with_strokes(tmp_pat
     moved = 0.02 * (torch.arange(1.0, 14.0)[[0, 1, 2, 3, 4, *range(7, 13)]].median() - math.log(2))
     at_once = objective.foreground_loss(logits - moved, labels)  # the cut has moved, and its logits are above it
     torch.testing.assert_close(at_once, expected)
-    training.train_step(training.draw(0))
 
 
 @pytest.mark.usefixtures("patched")

@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import platform
+import re
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,29 @@ def test_a_run_that_began_with_another_has_seen_no_more_labels():
         assert not before.get("start"), name
         for field in ("dataset", "annotate", "fraction", "number", "background", "held_out", "seed"):
             assert config[field] == before[field], (name, field)
+
+
+def test_small_first_then_large_is_what_the_page_says():
+    """Its commands are those of the records; a run that begins at 256 px has as many minutes, and not the score."""
+    large, small, at_once = (runs.load_run(f"cvppp-10-ours{end}") for end in ("", "-160", "-256"))
+    page = (Path(__file__).resolve().parents[1] / "book" / "training.md").read_text()
+    commands = page.replace("\\\n", " ").partition("**Small first")[2].partition("```")[2].splitlines()
+    for record, line in ((small, 1), (large, 2)):
+        given = re.findall(r"--([a-z-]+)((?: [\w.]+)+)", commands[line])
+        assert len(given) == len(re.findall("--", commands[line]))
+        for name, values in given:
+            if name == "start":
+                continue
+            found = record["config"][name.replace("-", "_")]
+            found = found if isinstance(found, list) else [found]
+            assert [type(f)(v) for f, v in zip(found, values.split(), strict=True)] == found, name
+    assert large["config"]["start"] == small["name"] and at_once["config"]["start"] is None
+    assert at_once["config"]["size"] == large["config"]["size"] == 256 and small["config"]["size"] == 160
+    assert at_once["steps"] == small["steps"] == 3 * large["steps"]
+    assert 0.9 < (small["seconds"] + large["seconds"]) / at_once["seconds"] < 1.1  # "the same minutes"
+    for way in ("whole image", "inside the given foreground"):
+        better, worse = (r["scores"][f"{way}, tuned decoder"]["mean"]["sbd"] for r in (large, at_once))
+        assert better > worse
 
 
 def test_missing_weights_are_named(folder):
