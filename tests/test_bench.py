@@ -92,6 +92,7 @@ def test_recorded_entries_are_those_of_the_rows():
 SETTINGS = dict.fromkeys(patches.PATCHES, {"fraction": 0.3}) | {"images alike": {"fraction": 0.3, "annotate": "images"}}
 for name in ("all the rest", "bounded rest"):
     SETTINGS[name] = {"fraction": 0.3, "background": "strokes", "unit": (4.0, 4.0), "foreground": 1.0}
+PEERS = dict.fromkeys(patches.PATCHES) | {"classes with rims": "three classes"}
 
 
 @pytest.fixture
@@ -99,6 +100,7 @@ def patched(monkeypatch):
     """Functions of the module that a patch replaces are put back after the test."""
     monkeypatch.setattr(losses, "_near_objects", losses._near_objects)
     monkeypatch.setattr(objective, "foreground_loss", losses.foreground_loss)
+    monkeypatch.setattr(peers, "three_class_loss", peers.three_class_loss)
 
 
 @pytest.mark.usefixtures("patched")
@@ -109,7 +111,7 @@ def patched(monkeypatch):
         Row(name="ours", base="leaves", settings={"fraction": 0.3, "unit": (4.0, 4.0), "foreground": 1.0}),
         Row(name="classes", base="leaves", settings={"background": "all"}, peer="three classes"),
         Row(name="threshold", base="leaves", peer="threshold"),
-        *(Row(name=name, base="leaves", settings=SETTINGS[name], patch=name) for name in patches.PATCHES),
+        *(Row(name=p, base="leaves", settings=SETTINGS[p], peer=PEERS[p], patch=p) for p in patches.PATCHES),
     ],
     ids=lambda row: row.name,
 )
@@ -250,6 +252,17 @@ def test_the_loss_of_the_classes_leaves_out_what_nobody_labelled():
     assert touched.tolist() == [False, False, True, True, True, False, True]
 
 
+def test_with_its_patch_the_classes_learn_the_outside_from_rims_and_from_the_rest():
+    labels = torch.tensor([[[-1, -1, -1, -1, 1, 1, 1, 2]], [[-1, -1, -1, 0, 1, 1, 1, 1]], [[-1] * 8]])
+    logits = torch.randn(3, 3, 1, 8, generator=torch.Generator().manual_seed(0))
+    ce = -logits.log_softmax(1)[:, :, 0]  # (image, class, pixel)
+    outside, border = ce[:, peers.OUTSIDE], ce[:, peers.BORDER]
+    one = torch.stack([border[0, 4], ce[0, peers.INSIDE, 5], border[0, 6]]).mean()
+    first = (one + border[0, 7]) / 2 + outside[0, 2:4].mean() + outside[0, :4].mean()
+    second = (border[1, 4] + ce[1, peers.INSIDE, 5:].sum()) / 4 + outside[1, 2] + outside[1, 3]
+    torch.testing.assert_close(peers.three_class_loss_with_rims(logits, labels), (first + second) / 3)
+
+
 def test_a_threshold_finds_bright_discs():
     y, x = np.mgrid[:60, :60]
     image = 0.1 + 0.8 * (((y - 20) ** 2 + (x - 20) ** 2 < 100) | ((y - 20) ** 2 + (x - 38) ** 2 < 100))
@@ -271,10 +284,13 @@ def test_rows_without_masks_count_as_disagreement():
 @pytest.mark.usefixtures("patched")
 @pytest.mark.parametrize("patch", patches.PATCHES)
 def test_a_patch_changes_the_training(patch, tmp_path):
-    config = dataclasses.replace(Config(**TINY, **SETTINGS[patch]), momentum=0.5)
+    row = Row(name=patch, base="leaves", settings=SETTINGS[patch], peer=PEERS[patch])
+    config = dataclasses.replace(job.config_of(row, 0), momentum=0.5)
     weights = []
     for change in (None, patch):
         training = Training(config, tmp_path / str(change))
+        if row.peer:
+            training.loss = peers.ThreeClassLoss()
         if change:
             patches.PATCHES[change](training)
         training.step = 24

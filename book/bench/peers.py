@@ -15,6 +15,7 @@ from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 from torch import Tensor
 
+from spoco_lite import losses
 from spoco_lite.objective import LossTerms, SpocoLoss
 
 OUTSIDE, INSIDE, BORDER = range(3)
@@ -41,6 +42,29 @@ def three_class_loss(logits: Tensor, labels: Tensor) -> Tensor:
     classes = three_classes(labels)
     known = (classes >= 0).sum().clamp_min(1)
     return F.cross_entropy(logits, classes, ignore_index=-1, reduction="sum") / known
+
+
+def three_class_loss_with_rims(logits: Tensor, labels: Tensor) -> Tensor:
+    """The same labels, used as our foreground uses them: objects stand against their rims and against the rest.
+
+    Mean over the images of ``mean_k mean_{i in S_k} ce(c_i) + mean_{i in R} ce(outside) + mean_{i in X} ce(outside)``
+    with the sets of :func:`spoco_lite.losses.foreground_loss`: R the unlabelled pixels within two of an annotated
+    object, X annotated background or, where there is none, all that is unlabelled. An image without an annotated
+    object counts 0. Logits ``(N, 3, *S)``, labels ``(N, *S)``.
+    """
+    classes, near = three_classes(labels), losses._near_objects(labels)
+    values = []
+    for z, c, of_image, rim in zip(logits, classes, labels, near & (labels < 0)):
+        objects = of_image.unique()
+        objects = objects[objects > 0]
+        if not len(objects):
+            values.append(z.sum() * 0)
+            continue
+        ce = F.cross_entropy(z[None], c.clamp_min(OUTSIDE)[None], reduction="none")[0]
+        rest = of_image == 0 if (of_image == 0).any() else of_image < 0
+        parts = [torch.stack([ce[of_image == k].mean() for k in objects]).mean()]
+        values.append(sum(parts + [ce[mask].mean() for mask in (rim, rest) if mask.any()]))
+    return torch.stack(values).mean()
 
 
 def decode_classes(logits: np.ndarray, *, foreground: np.ndarray | None = None, min_size: int = 20) -> np.ndarray:

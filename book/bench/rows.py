@@ -87,6 +87,15 @@ ROWS = [
             _nuclei(f"{percent}-strokes-classes", _share(percent) | STROKES | CLASSES, peer="three classes"),
         )
     ),
+    # and given that the outside of the few objects is told to the three classes as it is to our foreground?
+    *(
+        of(f"10-{name}-with-rims", _share(10) | labels | CLASSES, peer="three classes", patch="classes with rims")
+        for of, name, labels in (
+            (_leaves, "classes", {}),
+            (_nuclei, "classes", {}),
+            (_nuclei, "strokes-classes", STROKES),
+        )
+    ),
     # Where most images have no label, what do they teach? (Those of 10% are the same budget, spent in whole images.)
     *(
         of(f"{name}{without}", labels | recipe | change)
@@ -133,6 +142,8 @@ ROWS = [
     _leaves("10-paper-dice-by-rows", _share(10), patch="dice by rows"),
     _leaves("10-paper-sum-over-the-batch", _share(10), patch="sum over the batch"),
     _leaves("10-paper-momentum-while-evaluating", _share(10), patch="momentum while evaluating"),
+    # Where the paper's recipe is stable, what do its terms bring?
+    _leaves("40-paper-without-consistency", _share(40) | {"consistency": 0.0}),
     # Other settings of our recipe.
     *(
         _leaves(f"10-ours-{name}", _share(10) | OURS | change)
