@@ -102,10 +102,12 @@ def test_each_row_stands_in_a_table_with_words_or_by_its_name(tmp_path):
         of_bench.NUCLEI,
         of_bench.LABELS,
         *of_bench.TERMS.values(),
+        *of_bench.TERMS_OF_PAPER.values(),
         of_bench.CODE,
         of_bench.DRAWN,
     ]
     tables += [*of_bench.FEW.values(), *of_bench.PEERS.values(), *of_bench.BUDGET.values(), *of_bench.STROKES.values()]
+    tables += of_bench.CLIPPED.values()
     words = {row: said for rows in tables for row, said in rows.items()}
     shown = "\n".join(make(tmp_path) for make in makers)
     for name in names:

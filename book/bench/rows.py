@@ -15,6 +15,7 @@ PAPER: dict = {}  # the paper's terms with the public code's constants, as the c
 # The weight of the foreground is the one thing that leaves and nuclei ask for differently: see the rows named after it.
 OURS = {"unit": (4.0, 4.0), "foreground": 1.0}
 OURS_OF_NUCLEI = OURS | {"foreground": 10.0}
+CLIPPED = {"clip_norm": 0.5}
 # Its step is cheaper, so that it gets more of them: about as many minutes.
 CLASSES = {"steps": 1500, "loss_stride": 1}
 ALL, STROKES = {"background": "all"}, {"background": "strokes"}
@@ -142,8 +143,16 @@ ROWS = [
     _leaves("10-paper-dice-by-rows", _share(10), patch="dice by rows"),
     _leaves("10-paper-sum-over-the-batch", _share(10), patch="sum over the batch"),
     _leaves("10-paper-momentum-while-evaluating", _share(10), patch="momentum while evaluating"),
-    # Where the paper's recipe is stable, what do its terms bring?
-    _leaves("40-paper-without-consistency", _share(40) | {"consistency": 0.0}),
+    # With more labels the paper's recipe is steadier: what does its consistency bring there?
+    *(
+        _leaves(f"{percent}-paper-without-consistency", _share(percent) | {"consistency": 0.0})
+        for percent in (40, 20, 100)
+    ),
+    # Now and then a step's gradient is many times as long as others. What if none may be longer than most?
+    _leaves("10-ours-clipped", _share(10) | OURS | CLIPPED | {"foreground": 3.0}),
+    _leaves("10-ours-clipped-foreground-1", _share(10) | OURS | CLIPPED),
+    _leaves("10-ours-foreground-3", _share(10) | OURS | {"foreground": 3.0}),
+    _nuclei("10-strokes-ours-clipped", _share(10) | STROKES | OURS_OF_NUCLEI | CLIPPED),
     # Other settings of our recipe.
     *(
         _leaves(f"10-ours-{name}", _share(10) | OURS | change)

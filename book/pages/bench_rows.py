@@ -60,6 +60,25 @@ _CHANGES = {
     "-pixel-anchors": "anchors are pixels, not means",
 }
 TERMS = {percent: {f"leaves-{percent}-ours{name}": words for name, words in _CHANGES.items()} for percent in (10, 40)}
+TERMS_OF_PAPER = {
+    percent: {
+        f"leaves-{percent}-paper": "the paper's, all terms",
+        f"leaves-{percent}-paper-without-consistency": "without consistency",
+    }
+    for percent in (10, 20, 40, 100)
+}
+CLIPPED = {
+    "leaves": {
+        "leaves-10-ours": "ours",
+        "leaves-10-ours-clipped-foreground-1": "gradients of at most 0.5",
+        "leaves-10-ours-foreground-3": "foreground of weight 3",
+        "leaves-10-ours-clipped": "both",
+    },
+    "nuclei": {
+        "nuclei-10-strokes-ours": "ours, with strokes",
+        "nuclei-10-strokes-ours-clipped": "gradients of at most 0.5",
+    },
+}
 FEW = {
     words: {
         row: "ours, all terms",
@@ -76,6 +95,7 @@ PEERS = {
     "leaves": {
         "leaves-threshold": "green threshold and watershed, no training",
         **{f"leaves-{p}-classes": f"{p}% of the leaves: three classes" for p in (5, 10, 40)},
+        "leaves-10-classes-with-rims": "10% of the leaves: three classes, with our rims",
         **{f"leaves-{p}-ours": f"{p}% of the leaves: ours" for p in (5, 10, 40)},
         "leaves-10-strokes-classes": "10% and strokes: three classes",
         "leaves-10-strokes-ours": "10% and strokes: ours",
@@ -92,6 +112,9 @@ PEERS = {
             for p in (5, 10, 40)
             for recipe, words in (("classes", "three classes"), ("ours", "ours"))
         },
+        "nuclei-10-strokes-classes-with-rims": "10% and strokes: three classes, with our rims",
+        "nuclei-10-classes-with-rims": "10%: three classes, with our rims",
+        "nuclei-10-ours": "10%: ours",
         "nuclei-10-images-classes": "10% of the images in full: three classes",
         "nuclei-10-images-ours": "10% of the images in full: ours",
         "nuclei-100-all-classes": "everything: three classes",

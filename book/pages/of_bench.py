@@ -4,7 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bench_rows import BUDGET, CODE, DRAWN, FEW, LABELS, NUCLEI, NUCLEI_WHY, PEERS, RECIPE, STROKES, TERMS
+from bench_rows import (
+    BUDGET,
+    CLIPPED,
+    CODE,
+    DRAWN,
+    FEW,
+    LABELS,
+    NUCLEI,
+    NUCLEI_WHY,
+    PEERS,
+    RECIPE,
+    STROKES,
+    TERMS,
+    TERMS_OF_PAPER,
+)
 from tables import commit, count, frame, markdown
 
 from spoco_lite.results.bench import INSIDE, WHOLE, by_seed, less, read_bench
@@ -113,7 +127,9 @@ def bench_labels(data: Path) -> str:
 
 def bench_terms(data: Path) -> str:
     return "\n\n".join(
-        f"{percent}% of the leaves:\n\n{table(data, rows, f'leaves-{percent}-ours')}" for percent, rows in TERMS.items()
+        f"{percent}% of the leaves, {recipe} recipe:\n\n{table(data, rows, next(iter(rows)))}"
+        for recipe, tables in (("our", TERMS), ("the paper's", TERMS_OF_PAPER))
+        for percent, rows in tables.items()
     )
 
 
@@ -148,6 +164,10 @@ def bench_strokes(data: Path) -> str:
     return by_base(data, STROKES)
 
 
+def bench_clipped(data: Path) -> str:
+    return by_base(data, CLIPPED)
+
+
 def bench_code(data: Path) -> str:
     drawn = table(data, DRAWN, "rosettes-20-paper")
     return (
@@ -158,7 +178,8 @@ def bench_code(data: Path) -> str:
 def bench_others(data: Path) -> str:
     """Rows that no table above has words for."""
     tables = RECIPE, NUCLEI, LABELS, CODE, DRAWN
-    named = set().union(*tables, *(rows for groups in (TERMS, FEW, PEERS, BUDGET, STROKES) for rows in groups.values()))
+    grouped = TERMS, TERMS_OF_PAPER, FEW, PEERS, BUDGET, STROKES, CLIPPED
+    named = set().union(*tables, *(rows for groups in grouped for rows in groups.values()))
     return table(data, {row: f"`{row}`" for row in read_bench(data) if row not in named})
 
 
@@ -232,6 +253,7 @@ MAKERS = [
     bench_peers_mitochondria,
     bench_budget,
     bench_strokes,
+    bench_clipped,
     bench_code,
     bench_why,
     bench_agreement,
