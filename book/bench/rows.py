@@ -150,8 +150,6 @@ ROWS = [
     ),
     # Now and then a step's gradient is many times as long as others. What if none may be longer than most?
     _leaves("10-ours-clipped", _share(10) | OURS | CLIPPED | {"foreground": 3.0}),
-    _leaves("10-ours-clipped-foreground-1", _share(10) | OURS | CLIPPED),
-    _leaves("10-ours-foreground-3", _share(10) | OURS | {"foreground": 3.0}),
     _nuclei("10-strokes-ours-clipped", _share(10) | STROKES | OURS_OF_NUCLEI | CLIPPED),
     # Other settings of our recipe.
     *(

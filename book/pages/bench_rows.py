@@ -70,9 +70,7 @@ TERMS_OF_PAPER = {
 CLIPPED = {
     "leaves": {
         "leaves-10-ours": "ours",
-        "leaves-10-ours-clipped-foreground-1": "gradients of at most 0.5",
-        "leaves-10-ours-foreground-3": "foreground of weight 3",
-        "leaves-10-ours-clipped": "both",
+        "leaves-10-ours-clipped": "gradients of at most 0.5, foreground of weight 3",
     },
     "nuclei": {
         "nuclei-10-strokes-ours": "ours, with strokes",
