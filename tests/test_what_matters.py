@@ -131,3 +131,20 @@ def test_the_page_names_the_number_of_images_and_the_command_of_the_recipe():
         assert option in command
     assert config.unit == (4.0, 4.0) and config.foreground == 1.0
     assert len(SEEDS) == 3
+
+
+def test_what_the_page_says_of_the_consistency_and_of_short_gradients_is_in_the_records():
+    from spoco_lite.results.bench import less, read_bench
+
+    bench = read_bench()
+    assert "from two fifths of the leaves on" in PAGE and "not that inside the mask" in PAGE
+    for percent in (40, 100):
+        pair = (bench[f"leaves-{percent}-paper{without}"] for without in ("-without-consistency", ""))
+        without, paper = pair
+        assert (less(without, paper) < -0.02).all() and less(without, paper, way=INSIDE).mean() > 0
+    assert "On leaves every seed gains from it" in PAGE and "on nuclei none can tell" in PAGE
+    assert (less(bench["leaves-10-ours-clipped"], bench["leaves-10-ours"]) > 0).all()
+    on_nuclei = less(bench["nuclei-10-strokes-ours-clipped"], bench["nuclei-10-strokes-ours"])
+    assert on_nuclei.min() < 0 < on_nuclei.max()
+    for entry in bench["leaves-10-ours"]:  # "longer than 0.5, most of them several times", of one term alone
+        assert min(max(point["gradients"].values()) for point in entry["curve"]) > 0.5
