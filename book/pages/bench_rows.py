@@ -63,7 +63,7 @@ TERMS = {percent: {f"leaves-{percent}-ours{name}": words for name, words in _CHA
 TERMS_OF_PAPER = {
     percent: {
         f"leaves-{percent}-paper": "the paper's, all terms",
-        f"leaves-{percent}-paper-without-consistency": "without consistency",
+        f"leaves-{percent}-paper-without-consistency": "the paper's, without consistency",
     }
     for percent in (10, 20, 40, 100)
 }
