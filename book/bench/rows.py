@@ -148,7 +148,7 @@ ROWS = [
         _leaves(f"{percent}-paper-without-consistency", _share(percent) | {"consistency": 0.0})
         for percent in (40, 20, 100)
     ),
-    # Now and then a step's gradient is many times as long as others. What if none may be longer than most?
+    # Some gradients are many times as long as others. What if all have one length, shorter than any?
     _leaves("10-ours-clipped", _share(10) | OURS | CLIPPED | {"foreground": 3.0}),
     _nuclei("10-strokes-ours-clipped", _share(10) | STROKES | OURS_OF_NUCLEI | CLIPPED),
     # Other settings of our recipe.
